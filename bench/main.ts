@@ -1,0 +1,127 @@
+/** `npm run bench`: measures what was asked for, part by part, and writes the results down. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import type { Agreement } from "./agree.ts";
+import type { ColdStart } from "./cold-start.ts";
+import { environment, label } from "./environment.ts";
+import type { HostCost } from "./host-cost.ts";
+import { OPTIMIZERS, SETS } from "./problem.ts";
+import { inFreshProcess } from "./process.ts";
+import {
+  agreementReport,
+  coldStartReport,
+  hostCostReport,
+  machineReport,
+  ratioReport,
+  report,
+  setReport,
+} from "./report.ts";
+import type { ColdStarts, Results } from "./results.ts";
+import type { SetResult } from "./run-set.ts";
+
+const PARTS = [...SETS, "cold-start", "host-cost"] as const;
+
+const USAGE = `npm run bench -- [--set NAME]… [--optimizer NAME]… [--threads N] [--quick]
+
+  --set        what to measure, may be repeated: ${PARTS.join(", ")}. Default: all
+  --optimizer  may be repeated: ${OPTIMIZERS.join(", ")}. Default: both
+  --threads    the most threads that stepjit and the memory floor use, besides one. Default: ${availableParallelism()}
+  --quick      a tenth of the repetitions, for a first look
+  --help       this text`;
+
+interface Asked {
+  readonly parts: readonly string[];
+  readonly optimizers: readonly string[];
+  readonly threads: number;
+  readonly quick: boolean;
+}
+
+await run(readArguments());
+
+function readArguments(): Asked {
+  const { set, optimizer, threads, quick, help } = parse();
+  if (help) stop(USAGE, 0);
+  checkKnown("--set", set, PARTS);
+  checkKnown("--optimizer", optimizer, OPTIMIZERS);
+  if (!/^[1-9]\d*$/.test(threads)) stop(`--threads is a whole number, at least 1, got "${threads}"`);
+  return { parts: set, optimizers: optimizer, threads: Number(threads), quick };
+}
+
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        set: { type: "string", multiple: true, default: [...PARTS] },
+        optimizer: { type: "string", multiple: true, default: [...OPTIMIZERS] },
+        threads: { type: "string", default: String(availableParallelism()) },
+        quick: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    return stop((error as Error).message);
+  }
+}
+
+function checkKnown(option: string, given: readonly string[], known: readonly string[]): void {
+  const unknown = given.find((one) => !known.includes(one));
+  if (unknown !== undefined) stop(`${option} is one of ${known.join(", ")}, got "${unknown}"`);
+}
+
+function stop(message: string, code = 2): never {
+  console.log(code === 0 ? message : `${message}\n\n${USAGE}`);
+  process.exit(code);
+}
+
+async function run(asked: Asked): Promise<void> {
+  const { parts, optimizers, threads, quick } = asked;
+  const effort = quick ? "quick" : "thorough";
+  const machine = environment();
+  const show = (text: string) => console.log(`${text}\n`);
+  show(machineReport(machine));
+
+  const agreements = await inFreshProcess<Agreement[]>("./agree.ts", String(threads));
+  show(agreementReport(agreements));
+  const sets: SetResult[] = [];
+  for (const set of SETS.filter((name) => parts.includes(name)))
+    for (const optimizer of optimizers) {
+      const result = await inFreshProcess<SetResult>("./run-set.ts", set, optimizer, String(threads), effort);
+      sets.push(result);
+      show(setReport(result));
+    }
+  if (sets.length > 0) show(ratioReport(sets));
+  const coldStarts = parts.includes("cold-start") ? await startCold(quick ? 3 : 15) : [];
+  if (coldStarts.length > 0) show(coldStartReport(coldStarts));
+  const hostCost = parts.includes("host-cost")
+    ? await inFreshProcess<HostCost>("./host-cost.ts", effort)
+    : undefined;
+  if (hostCost) show(hostCostReport(hostCost));
+
+  save({ environment: machine, quick, agreements, sets, coldStarts, ...(hostCost && { hostCost }) }, asked);
+}
+
+/** Ten parameters and a thousand in turns. */
+async function startCold(processes: number): Promise<ColdStarts[]> {
+  const few = { parameters: 10, runs: [] as ColdStart[] };
+  const many = { parameters: 1000, runs: [] as ColdStart[] };
+  for (let i = 0; i < processes; i++)
+    for (const { parameters, runs } of [few, many])
+      runs.push(await inFreshProcess<ColdStart>("./cold-start.ts", String(parameters)));
+  return [few, many];
+}
+
+/** Only a whole, thorough run has the plain name; it replaces an earlier one of the same day. */
+function save(results: Results, { parts, optimizers, quick }: Asked): void {
+  const name = [
+    label(results.environment),
+    ...(parts.length < PARTS.length ? parts : []),
+    ...(optimizers.length < OPTIMIZERS.length ? optimizers : []),
+    ...(quick ? ["quick"] : []),
+  ].join("-");
+  const folder = new URL("results/", import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(new URL(`${name}.md`, folder), report(results));
+  console.log(`Saved as bench/results/${name}.md and .json`);
+}

@@ -1,0 +1,21 @@
+import type { Agreement } from "./agree.ts";
+import type { ColdStart } from "./cold-start.ts";
+import type { Environment } from "./environment.ts";
+import type { HostCost } from "./host-cost.ts";
+import type { SetResult } from "./run-set.ts";
+
+/** All that a run finds out: what is written to the JSON file. */
+export interface Results {
+  readonly environment: Environment;
+  readonly quick: boolean;
+  readonly agreements: readonly Agreement[];
+  readonly sets: readonly SetResult[];
+  readonly coldStarts: readonly ColdStarts[];
+  readonly hostCost?: HostCost;
+}
+
+/** Every process's cold start with so many parameters. */
+export interface ColdStarts {
+  readonly parameters: number;
+  readonly runs: readonly ColdStart[];
+}

@@ -1,0 +1,155 @@
+/**
+ * The reference backend: kernels run through the evaluator, one parameter at a time, on plain arrays. Slow and plain on purpose: what
+ * every other backend is compared with, to the bit where its arithmetic is reproducible.
+ */
+
+import { StepjitError } from "../../error.ts";
+import { evaluateFunc, flatDims, type Numbers } from "../../ir/evaluate.ts";
+import { axesOf } from "../../ir/extent.ts";
+import { type Func, isFlat, tensorName, type Value } from "../../ir/module.ts";
+import { parseFunc } from "../../ir/parse.ts";
+import { printFunc } from "../../ir/print.ts";
+import type { FloatType } from "../../ir/type.ts";
+import type { Backend, ClassLayout, FloatArray, Pipeline, Runner, Storage, Tables } from "../backend.ts";
+
+class ArrayStorage implements Storage {
+  readonly dtype: FloatType;
+  readonly length: number;
+  readonly #data: FloatArray;
+
+  constructor(dtype: FloatType, data: FloatArray) {
+    this.dtype = dtype;
+    this.length = data.length;
+    this.#data = data;
+  }
+
+  view(): FloatArray {
+    return this.#data;
+  }
+
+  free(): void {}
+}
+
+interface ReferencePipeline extends Pipeline {
+  readonly kernel: Func;
+}
+
+class ReferenceBackend implements Backend {
+  readonly name = "reference";
+  readonly target = "reference";
+  readonly threads = 1;
+
+  allocate(dtype: FloatType, length: number): Storage {
+    return new ArrayStorage(dtype, dtype === "f32" ? new Float32Array(length) : new Float64Array(length));
+  }
+
+  adopt(data: FloatArray): Storage {
+    return new ArrayStorage(data instanceof Float32Array ? "f32" : "f64", data);
+  }
+
+  /** Any memory that the host can see will do. */
+  owns(_storage: Storage): boolean {
+    return true;
+  }
+
+  /** The kernel as it is printed. */
+  emit(kernel: Func): string {
+    if (!isFlat(kernel)) {
+      const value = kernel.values.find(({ type }) => ![0, 3].includes(axesOf(type.extent).length));
+      throw new StepjitError(
+        "unsupported",
+        `kernel "${kernel.name}": ${value?.op ?? "sizes"} over axes is not supported yet`,
+      );
+    }
+    return printFunc(kernel, { sources: false });
+  }
+
+  compile(text: string): ReferencePipeline {
+    return { text, kernel: parseFunc(text) };
+  }
+
+  prepare(tables: Tables): Runner {
+    return new ReferenceRunner(tables);
+  }
+
+  dispose(): void {}
+}
+
+class ReferenceRunner implements Runner {
+  readonly #tables: Tables;
+  readonly #storages: Storage[][];
+  readonly #active: boolean[];
+  readonly #rowOf: number[];
+  readonly #scalars: number[][];
+  #partials = new Float64Array(0);
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+    this.#storages = tables.tensors.map(() => []);
+    this.#active = tables.tensors.map(() => false);
+    this.#rowOf = tables.tensors.map(() => 0);
+    this.#scalars = tables.tensors.map(() => []);
+  }
+
+  bind(tensor: number, role: number, storage: Storage): void {
+    (this.#storages[tensor] as Storage[])[role] = storage;
+  }
+
+  setActive(tensor: number, active: boolean): void {
+    this.#active[tensor] = active;
+  }
+
+  setScalarRow(tensor: number, row: number): void {
+    this.#rowOf[tensor] = row;
+  }
+
+  writeScalar(_classIndex: number, row: number, slot: number, value: number): void {
+    (this.#scalars[row] as number[])[slot] = value;
+  }
+
+  launch(phase: number): void {
+    const { pipelines, totals } = this.#tables.phases[phase] as Tables["phases"][number];
+    this.#partials = new Float64Array((this.#tables.chunks.length / 4) * totals);
+    this.#tables.tensors.forEach(({ classIndex, elements }, tensor) => {
+      const pipeline = pipelines[classIndex] as ReferencePipeline | null;
+      if (pipeline && this.#active[tensor])
+        this.#runKernel(pipeline.kernel, tensor, classIndex, elements, totals);
+    });
+  }
+
+  partials(): Float64Array {
+    return this.#partials;
+  }
+
+  dispose(): void {}
+
+  #runKernel(kernel: Func, tensor: number, classIndex: number, elements: number, stride: number): void {
+    const layout = this.#tables.classes[classIndex] as ClassLayout;
+    const viewOf = (role: string) =>
+      this.#storages[tensor]?.[layout.roles.indexOf(role)]?.view() as FloatArray;
+    const scalars = this.#scalars[this.#rowOf[tensor] as number] as number[];
+    const read = (value: Value): Numbers =>
+      value.op === "scalar" ? [scalars[value.attribute as number] as number] : viewOf(tensorName(value));
+    const results = evaluateFunc(kernel, flatDims(elements), read);
+    let total = 0;
+    for (const [target, numbers] of results) {
+      if (target.startsWith("total."))
+        this.#writeTotal(tensor, total++, stride, numbers[0] as number, elements);
+      else (viewOf(target.slice(0, -1)) as Float64Array).set(numbers as Float64Array);
+    }
+  }
+
+  /** The whole tensor's result stands in its first chunk; the others have nothing to add. */
+  #writeTotal(tensor: number, total: number, stride: number, value: number, elements: number): void {
+    const { chunks } = this.#tables;
+    if (elements === 0) return;
+    for (let chunk = 0; chunk < chunks.length; chunk += 4)
+      if (chunks[chunk] === tensor && chunks[chunk + 1] === 0)
+        this.#partials[(chunks[chunk + 3] as number) * stride + total] = value;
+  }
+}
+
+/** A backend that computes as the IR says, element by element: the oracle, for tests and for doubts. */
+export function reference(): Backend {
+  return new ReferenceBackend();
+}

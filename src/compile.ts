@@ -1,0 +1,196 @@
+/** compileStep: an optimizer's whole step as one compiled function. */
+import type { Backend, Numerics } from "./backends/backend.ts";
+import { reference } from "./backends/reference/reference.ts";
+import { defaultWasm } from "./backends/wasm/index.ts";
+import { StepjitError } from "./error.ts";
+import { type DumpStage, dump } from "./inspect/dump.ts";
+import { type Explanation, explain } from "./inspect/explain.ts";
+import { clipByGlobalNorm } from "./optim/clip.ts";
+import { Scalar, show } from "./optim/hyper.ts";
+import { Optimizer } from "./optim/optimizer.ts";
+import { Engine, type OnRecompile } from "./step/engine.ts";
+import type { StepEvent } from "./step/events.ts";
+import type { Gradients } from "./step/gradients.ts";
+
+export interface CompileOptions {
+  /** Where the step runs. Default "wasm"; "reference" is slow and plain. */
+  readonly backend?: "wasm" | "reference" | Backend;
+  /** Threads that may work on a step, this one included. Default: what the machine offers; small steps use one. */
+  readonly threads?: number;
+  /** Scales all gradients so that their global norm is at most this. A number or a scalar: never compiled in. Default: no clipping. */
+  readonly clipNorm?: number | Scalar;
+  /** `default`: the same bits everywhere; `fast`: fused multiply-add where the engine has it. */
+  readonly numerics?: Numerics;
+  /** What happens when a kernel has to be compiled after the first step. Default: it is recorded in `events`. */
+  readonly onRecompile?: OnRecompile;
+}
+
+/** Counts and sizes of a compiled step. */
+export interface StepStats {
+  readonly steps: number;
+  /** Times the maths was recorded for this step; 0 where another instance had done it. */
+  readonly traces: number;
+  /** Kernels compiled for this step; 0 where they were in the cache. */
+  readonly kernels: number;
+  readonly plans: number;
+  /** Kernel launches of the last step. */
+  readonly launches: number;
+  /** Bytes of parameters, gradients and state that the last step's kernels read and wrote. */
+  readonly bytesMoved: number;
+  /** What it had to move at least: every tensor that it reads and writes, once. */
+  readonly bytesIdeal: number;
+  /** Bytes copied in the last step because kernels could not reach them. */
+  readonly bytesCopied: number;
+  /** Wall-clock time of the last step. */
+  readonly milliseconds: number;
+}
+
+/** A compiled step. Call it with gradients by name, in order, or without an argument to read `tensor.grad`. */
+export interface Step {
+  (gradients?: Gradients): void;
+  readonly stats: StepStats;
+  /** Every trace, kernel compile and re-plan so far, with its reason. */
+  readonly events: readonly StepEvent[];
+  /** The largest allowed global norm; setting it compiles nothing. Undefined where `clipNorm` was not asked for. */
+  get clipNorm(): number | undefined;
+  set clipNorm(value: number | Scalar);
+  /** The step at one stage of its compilation, as text. */
+  dump(stage: DumpStage): string;
+  /** What the compiler made of the optimizer, as data; printed, it reads as text. */
+  explain(): Explanation;
+  /** Frees tables and copies; state stays with the optimizer. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Compiles the step of an optimizer: its maths is traced, fused, and batched over all parameters into (usually) one launch.
+ *
+ * Hyperparameters stay data: changing a learning rate, a beta or a weight decay later compiles nothing. Several steps may be compiled
+ * for one optimizer; they share its state. Throws `invalid-option`, `traced-value`, `unsupported` and `out-of-memory`.
+ */
+export function compileStep(optimizer: Optimizer, options: CompileOptions = {}): Step {
+  const checked = checkOptions(optimizer, options);
+  const clip = checked.clipNorm !== undefined;
+  const engine = new Engine(optimizer, {
+    backend: backendOf(checked.backend ?? "wasm"),
+    threads: checked.threads ?? Number.POSITIVE_INFINITY,
+    numerics: checked.numerics ?? "default",
+    transforms: clip ? [clipByGlobalNorm] : [],
+    onRecompile: checked.onRecompile,
+  });
+  if (checked.clipNorm !== undefined) engine.setStepHyper(CLIP_NORM, checked.clipNorm);
+  void engine.planned; // compiled now, so that an error in the maths shows here and not in the first step
+
+  const step = (gradients?: Gradients) => engine.run(gradients);
+  const stats = makeStats(engine);
+  return Object.defineProperties(step as Step, {
+    stats: { value: stats },
+    events: { value: engine.events },
+    clipNorm: {
+      get: () => engine.stepHyper.get(CLIP_NORM)?.value,
+      set: (value: number | Scalar) => {
+        if (!clip) throw new StepjitError("invalid-option", "this step was compiled without clipNorm");
+        engine.setStepHyper(CLIP_NORM, value);
+      },
+    },
+    dump: { value: (stage: DumpStage) => dump(engine, stage) },
+    explain: { value: () => explain(engine) },
+    dispose: { value: () => engine.dispose() },
+    [Symbol.dispose]: { value: () => engine.dispose() },
+  });
+}
+
+const CLIP_NORM = "clip.clipNorm";
+
+let referenceBackend: Backend | undefined;
+
+function backendOf(backend: "wasm" | "reference" | Backend): Backend {
+  if (backend === "wasm") return defaultWasm();
+  if (backend !== "reference") return backend;
+  referenceBackend ??= reference();
+  return referenceBackend;
+}
+
+function makeStats(engine: Engine): StepStats {
+  const counted = (kind: StepEvent["kind"]) => engine.events.filter((event) => event.kind === kind).length;
+  return {
+    get steps() {
+      return engine.steps;
+    },
+    get traces() {
+      return counted("trace");
+    },
+    get kernels() {
+      return counted("kernel");
+    },
+    get plans() {
+      return counted("plan");
+    },
+    get launches() {
+      return engine.launches;
+    },
+    get bytesMoved() {
+      return engine.bytesMoved;
+    },
+    get bytesIdeal() {
+      return engine.bytesIdeal;
+    },
+    get bytesCopied() {
+      return engine.bytesCopied;
+    },
+    get milliseconds() {
+      return engine.milliseconds;
+    },
+  };
+}
+
+/** For each option, what it may be, in words and as a test. */
+const OPTIONS: Readonly<
+  Record<keyof CompileOptions, { allowed: string; fits: (value: unknown) => boolean }>
+> = {
+  backend: {
+    allowed: '"wasm", "reference" or a backend',
+    fits: (value) =>
+      value === "wasm" ||
+      value === "reference" ||
+      (typeof value === "object" && value !== null && "prepare" in value),
+  },
+  threads: {
+    allowed: "a whole number, at least 1",
+    fits: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
+  },
+  clipNorm: {
+    allowed: "a number or a scalar",
+    fits: (value) => typeof value === "number" || value instanceof Scalar,
+  },
+  numerics: { allowed: '"default" or "fast"', fits: (value) => value === "default" || value === "fast" },
+  onRecompile: {
+    allowed: '"warn", "error" or a function',
+    fits: (value) => value === "warn" || value === "error" || typeof value === "function",
+  },
+};
+
+function checkOptions(optimizer: unknown, options: CompileOptions): CompileOptions {
+  if (!(optimizer instanceof Optimizer))
+    throw new StepjitError(
+      "invalid-option",
+      `compileStep takes an optimizer such as new AdamW(…), got ${show(optimizer)}`,
+    );
+  if (typeof options !== "object" || options === null)
+    throw new StepjitError(
+      "invalid-option",
+      `compileStep: options are an object such as { backend: "wasm" }, got ${show(options)}`,
+    );
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(OPTIONS, name))
+      throw new StepjitError(
+        "invalid-option",
+        `compileStep: no option ${show(name)}; there are ${Object.keys(OPTIONS).join(", ")}`,
+      );
+    const rule = OPTIONS[name as keyof CompileOptions];
+    if (value !== undefined && !rule.fits(value))
+      throw new StepjitError("invalid-option", `compileStep: ${name} is ${rule.allowed}, got ${show(value)}`);
+  }
+  return options;
+}

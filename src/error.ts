@@ -1,0 +1,26 @@
+/** What went wrong, for programs. The message says it for people. */
+export type ErrorCode =
+  | "invalid-hyperparameter"
+  | "invalid-parameters"
+  | "invalid-gradient"
+  | "invalid-state"
+  | "invalid-option"
+  | "disposed"
+  | "not-transformed"
+  | "traced-value"
+  | "unsupported"
+  | "out-of-memory"
+  | "recompile"
+  | "poisoned"
+  | "ir";
+
+/** The one error class of stepjit: `code` for programs, a message that says what was given and what is allowed. */
+export class StepjitError extends Error {
+  override readonly name = "StepjitError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

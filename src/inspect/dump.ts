@@ -1,0 +1,46 @@
+import { StepjitError } from "../error.ts";
+import type { Module } from "../ir/module.ts";
+import { printModule } from "../ir/print.ts";
+import { show } from "../optim/hyper.ts";
+import type { Engine } from "../step/engine.ts";
+
+/**
+ * - `module`: as traced; `fused`: after all passes; `kernels`: only what the backend prints
+ * - `wat`: the backend's text; `plan`: which tensors are touched, by which kernels, in which chunks
+ */
+export type DumpStage = "module" | "fused" | "kernels" | "wat" | "plan";
+
+const STAGES: Readonly<Record<DumpStage, (engine: Engine) => string>> = {
+  module: ({ planned }) => printModule(planned.compiled.traced),
+  fused: ({ planned }) => printModule(planned.compiled.module),
+  kernels: ({ planned }) => printModule(onlyKernels(planned.compiled.module)),
+  wat: ({ planned }) => [...new Set(planned.kernels.map(({ text }) => text))].join("\n\n"),
+  plan: dumpPlan,
+};
+
+export function dump(engine: Engine, stage: DumpStage): string {
+  if (!Object.hasOwn(STAGES, stage))
+    throw new StepjitError(
+      "invalid-option",
+      `dump: no stage ${show(stage)}; there are ${Object.keys(STAGES).join(", ")}`,
+    );
+  return STAGES[stage](engine);
+}
+
+function onlyKernels(module: Module): Module {
+  return { ...module, funcs: module.funcs.filter(({ kind }) => kind === "kernel") };
+}
+
+function dumpPlan({ planned, optimizer }: Engine): string {
+  const { layouts, plan } = planned;
+  const classes = layouts.map(
+    ({ name, roles, scalarTypes }, index) =>
+      `class ${index} "${name}": ${roles.join(", ")}; ${scalarTypes.length} scalars`,
+  );
+  const width = Math.max(...optimizer.parameters.map(({ name }) => name.length));
+  const tensors = optimizer.parameters.map(
+    ({ name, elements, classIndex, group, tensor }, index) =>
+      `tensor ${index} ${name.padEnd(width)} [${tensor.shape}] ${elements} elements, class ${classIndex}, group ${group}`,
+  );
+  return [...classes, ...tensors, `${plan.chunkCount} chunks, ${plan.launches} launches`].join("\n");
+}

@@ -1,0 +1,110 @@
+/** What the compiler made of an optimizer, as data that prints as text. */
+import { type Func, tensorTraffic } from "../ir/module.ts";
+import type { Engine } from "../step/engine.ts";
+
+export interface Explanation {
+  readonly optimizer: string;
+  readonly backend: string;
+  readonly classes: readonly {
+    readonly name: string;
+    readonly parameters: number;
+    readonly elements: number;
+  }[];
+  readonly kernels: readonly {
+    readonly name: string;
+    readonly phase: number;
+    readonly ops: number;
+    readonly tensors: readonly string[];
+  }[];
+  /** Launches a step. */
+  readonly launches: number;
+  /** An element, by class: bytes moved, and the least there is to move. */
+  readonly bytes: readonly { readonly name: string; readonly moved: number; readonly ideal: number }[];
+  /** What is copied at every step because it is not in the backend's memory. */
+  readonly copies: readonly {
+    readonly parameter: string;
+    readonly what: "parameter" | "gradient";
+    readonly bytes: number;
+  }[];
+  /** Why work is in more than one launch. */
+  readonly barriers: readonly string[];
+  toString(): string;
+}
+
+export function explain(engine: Engine): Explanation {
+  const { planned, optimizer } = engine;
+  const { layouts, plan, compiled, traffic } = planned;
+  const kernels = compiled.module.funcs.filter(({ kind }) => kind === "kernel");
+  const explanation = {
+    optimizer: compiled.module.name,
+    backend: engine.options.backend.target,
+    classes: layouts.map(({ name }, index) => {
+      const members = optimizer.parameters.filter(({ classIndex }) => classIndex === index);
+      return {
+        name,
+        parameters: members.length,
+        elements: members.reduce((sum, { elements }) => sum + elements, 0),
+      };
+    }),
+    kernels: kernels.map((kernel) => ({
+      name: kernel.name,
+      phase: kernel.phase ?? 0,
+      ops: kernel.values.length,
+      tensors: tensorTraffic(kernel),
+    })),
+    launches: plan.launches,
+    bytes: layouts.map(({ name }, index) => ({
+      name,
+      ...(traffic[index] as { moved: number; ideal: number }),
+    })),
+    copies: copiesOf(engine),
+    barriers: kernels.flatMap(barriersOf),
+  };
+  return Object.defineProperty(explanation, "toString", { value: () => asText(explanation) }) as Explanation;
+}
+
+function copiesOf({ planned }: Engine): Explanation["copies"] {
+  const bytes = (elements: number, dtype: string) => elements * (dtype === "f32" ? 4 : 8);
+  return [
+    ...planned.copied.map(({ parameter }) => ({
+      parameter: parameter.name,
+      what: "parameter" as const,
+      bytes: 2 * bytes(parameter.elements, parameter.tensor.storage.dtype),
+    })),
+    ...planned.gradients.copied.map((parameter) => ({
+      parameter: parameter.name,
+      what: "gradient" as const,
+      bytes: bytes(parameter.elements, parameter.tensor.storage.dtype),
+    })),
+  ];
+}
+
+function barriersOf({ name, phase, outputs }: Func): string[] {
+  return outputs
+    .filter(({ target }) => target.startsWith("total."))
+    .map(
+      ({ target }) =>
+        `"${name}" phase ${phase}: later launches wait for ${target.slice("total.".length)}, and read again what they need`,
+    );
+}
+
+function asText(explanation: Omit<Explanation, "toString">): string {
+  const { optimizer, backend, classes, kernels, launches, bytes, copies, barriers } = explanation;
+  const copied = copies.reduce((sum, copy) => sum + copy.bytes, 0);
+  return [
+    `${optimizer} on ${backend}: ${launches} launch${launches === 1 ? "" : "es"} a step`,
+    ...classes.map(
+      ({ name, parameters, elements }) => `  class "${name}": ${parameters} parameters, ${elements} elements`,
+    ),
+    ...kernels.map(
+      ({ name, phase, ops, tensors }) =>
+        `  kernel "${name}" phase ${phase}: ${ops} ops over ${tensors.join(", ")}`,
+    ),
+    ...bytes.map(({ name, moved, ideal }) => `  bytes "${name}": ${moved} an element, ${ideal} at least`),
+    ...barriers.map((barrier) => `  barrier ${barrier}`),
+    copies.length === 0
+      ? "  no copies"
+      : `  copies ${copied} bytes a step (${copies.length} tensors outside the backend's memory; make them with tensor()):`,
+    ...copies.slice(0, 10).map(({ parameter, what, bytes }) => `    ${what} "${parameter}": ${bytes} bytes`),
+  ].join("\n");
+}

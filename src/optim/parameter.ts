@@ -1,0 +1,109 @@
+/** A tensor that an optimizer updates, and its state. Also: what users may pass as parameters. */
+import type { FloatArray, Storage } from "../backends/backend.ts";
+import { StepjitError } from "../error.ts";
+import { HostStorage, isFloatArray, Tensor } from "../tensor.ts";
+import { show } from "./hyper.ts";
+
+/** One state slot over elements. */
+export interface Slot {
+  storage: Storage;
+  /** A step or a load has filled it. */
+  live: boolean;
+  /** Nothing was ever written to it. */
+  zeroed: boolean;
+}
+
+/** What a step keeps for one parameter; the plan reads and advances it. */
+export class Parameter {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly elements: number;
+  /** Index of its param group. */
+  readonly group: number;
+  /** Index of its parameter class in the current plan. */
+  classIndex = 0;
+  /** Whether it has a gradient in the coming step. */
+  active = false;
+  /** Whether a state slot of it is new in the coming step. */
+  first = false;
+  /** Steps taken. */
+  count = 0;
+  /** State over elements, by slot name. */
+  readonly slots = new Map<string, Slot>();
+  /** State of one number, by slot name; kept on the host. */
+  readonly numbers = new Map<string, number>();
+
+  constructor(name: string, tensor: Tensor, group: number) {
+    this.name = name;
+    this.tensor = tensor;
+    this.elements = tensor.size;
+    this.group = group;
+  }
+}
+
+/** A tensor of stepjit's, or an array of the user's own (which costs a copy in and out at every step). */
+export type TensorLike = Tensor | FloatArray;
+
+/** Parameters with names (a record, or pairs in order), or without. */
+export type ParamList =
+  | Readonly<Record<string, TensorLike>>
+  | readonly (readonly [string, TensorLike])[]
+  | readonly TensorLike[];
+
+/** A group: `params`, and whatever differs from the optimizer's options. */
+export type ParamGroupInput<Options> = { readonly params: ParamList } & Options;
+
+/** What was passed as parameters, as groups of named tensors. */
+export interface NormalizedGroup {
+  readonly entries: readonly { readonly name: string | undefined; readonly tensor: Tensor }[];
+  readonly options: Record<string, unknown>;
+}
+
+/** Throws `invalid-parameters`. */
+export function normalizeParams(params: unknown, owner: string): NormalizedGroup[] {
+  const isGroup = (item: unknown) =>
+    typeof item === "object" && item !== null && "params" in item && !Array.isArray(item);
+  const list = Array.isArray(params) ? params : [];
+  if (!list.some(isGroup)) return [{ entries: entriesOf(params, owner), options: {} }];
+  return list.map((item: unknown, index) => {
+    const where = `${owner}, param group ${index}`;
+    if (!isGroup(item)) return refuse(`${where}: an object with params is expected, got ${show(item)}`);
+    const { params: members, ...options } = item as { params: unknown };
+    return { entries: entriesOf(members, where), options };
+  });
+}
+
+function entriesOf(params: unknown, where: string): NormalizedGroup["entries"] {
+  if (typeof params !== "object" || params === null || isTensorLike(params))
+    return refuse(
+      `${where}: parameters are a record, pairs [name, tensor], or a list of tensors, got ${show(params)}`,
+    );
+  const items: unknown[] = Array.isArray(params) ? params : Object.entries(params);
+  if (items.length === 0) refuse(`${where}: the parameter list is empty`);
+  return items.map((item, index) => {
+    const [name, value] = Array.isArray(item) && item.length === 2 ? item : [undefined, item];
+    if (name !== undefined && typeof name !== "string")
+      refuse(`${where}: a parameter's name is a string, got ${show(name)}`);
+    return {
+      name,
+      tensor: asTensor(value, `${where}: parameter ${name === undefined ? index : show(name)}`),
+    };
+  });
+}
+
+export function isTensorLike(value: unknown): value is TensorLike {
+  return value instanceof Tensor || isFloatArray(value);
+}
+
+function asTensor(value: unknown, where: string): Tensor {
+  if (value instanceof Tensor) {
+    if (value.disposed) throw new StepjitError("disposed", `${where} was disposed`);
+    return value;
+  }
+  if (isFloatArray(value)) return new Tensor(new HostStorage(value), [value.length]);
+  return refuse(`${where} is a tensor, a Float32Array or a Float64Array, got ${show(value)}`);
+}
+
+function refuse(message: string): never {
+  throw new StepjitError("invalid-parameters", message);
+}

@@ -1,0 +1,44 @@
+/**
+ * Batch: kernels of one phase, over all classes, become one launch. A launch starts once over one chunk table; a row names its
+ * kernel, so the number of parameters and their shapes never enter a kernel's text.
+ *
+ *     kernel "SGD f32" phase 0                        step phase 1
+ *     kernel "SGD f32 nesterov" phase 0       →       scalars "SGD f32" phase 1
+ *     step phase 1                                    …
+ *     …                                               kernel "SGD f32" phase 0, kernel "SGD f32 nesterov" phase 0: launch 0
+ *
+ * Functions are put in the order in which they run: phase by phase, the step body, the scalar programs, then the kernels.
+ * It never pays to split: a launch costs more than the switch over its kernels.
+ */
+import type { Func, FuncKind, Module } from "../ir/module.ts";
+
+const ORDER: readonly FuncKind[] = ["step", "body", "scalars", "kernel"];
+
+export function batch(module: Module): Module {
+  const funcs = [...module.funcs].sort(
+    (a, b) => (a.phase ?? 0) - (b.phase ?? 0) || ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind),
+  );
+  return { ...module, funcs };
+}
+
+/** What runs in one phase. */
+export interface Phase {
+  readonly step?: Func;
+  readonly scalars: readonly Func[];
+  /** One launch. */
+  readonly kernels: readonly Func[];
+}
+
+/** The phases of a batched module, in order; phases are contiguous from 0. */
+export function phasesOf(module: Module): Phase[] {
+  const count = Math.max(-1, ...module.funcs.map(({ phase }) => phase ?? 0)) + 1;
+  return Array.from({ length: count }, (_, index) => {
+    const funcs = module.funcs.filter(({ phase }) => phase === index);
+    const step = funcs.find(({ kind }) => kind === "step");
+    return {
+      ...(step && { step }),
+      scalars: funcs.filter(({ kind }) => kind === "scalars"),
+      kernels: funcs.filter(({ kind }) => kind === "kernel"),
+    };
+  });
+}

@@ -1,0 +1,282 @@
+/**
+ * A plan: which tensors a step touches and where, as tables in a backend's memory, and how one step runs over them. Kernels know
+ * nothing of it: another plan over the same classes compiles nothing.
+ */
+import type { Backend, ClassLayout, Numerics, Pipeline, Runner, Storage } from "../backends/backend.ts";
+import type { Level } from "../ir/extent.ts";
+import { type Module, tensorTraffic, type Value } from "../ir/module.ts";
+import type { FloatType } from "../ir/type.ts";
+import { phasesOf } from "../passes/batch.ts";
+import { chunkTable } from "./chunks.ts";
+import { layoutOf } from "./layout.ts";
+import { Program, type ReadInput, type Row } from "./program.ts";
+import { sharesOf, Totals } from "./totals.ts";
+
+/** A parameter as the plan sees it. */
+export interface PlannedParameter {
+  readonly elements: number;
+  readonly classIndex: number;
+  readonly group: number;
+  /** Whether it takes part in the coming step. */
+  active: boolean;
+  /** Steps taken. */
+  count: number;
+  /** Whether a state slot of it is new in the coming step. */
+  first: boolean;
+  /** State of one number, by slot. */
+  readonly numbers: Map<string, number>;
+}
+
+/** What a plan is made from. */
+export interface PlanSpec {
+  /** Batched: what the last pass gives. */
+  readonly module: Module;
+  readonly classes: readonly { readonly name: string; readonly dtype: FloatType }[];
+  readonly parameters: readonly PlannedParameter[];
+  /** The hyperparameters of each group, kept up to date by their owner, and the names of the members in order. */
+  readonly groups: readonly Float64Array[];
+  readonly hyperNames: readonly string[];
+  /** Step-level hyperparameters by name. */
+  readonly stepHyper: ReadonlyMap<string, () => number>;
+}
+
+/** A kernel that has to be compiled. */
+export interface KernelText {
+  readonly name: string;
+  readonly phase: number;
+  readonly classIndex: number;
+  readonly text: string;
+}
+
+/** The texts of all kernels of a module for one backend. */
+export function kernelTexts(
+  module: Module,
+  layouts: readonly ClassLayout[],
+  backend: Backend,
+  numerics: Numerics,
+): KernelText[] {
+  return phasesOf(module).flatMap(({ kernels }, phase) =>
+    kernels.map((kernel) => {
+      const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
+      const layout = layouts[classIndex] as ClassLayout;
+      return { name: kernel.name, phase, classIndex, text: backend.emit(kernel, layout, numerics) };
+    }),
+  );
+}
+
+export class Plan {
+  readonly spec: PlanSpec;
+  readonly layouts: readonly ClassLayout[];
+  readonly chunkCount: number;
+  readonly launches: number;
+  readonly #runner: Runner;
+  readonly #chunks: Uint32Array;
+  readonly #totals: Totals;
+  readonly #given = new Map<string, number>();
+  readonly #phases: readonly PlannedPhase[];
+  #rows: Row[] = [];
+  /** Classes whose scalar rows cannot be shared: they read something that each parameter has for itself. */
+  readonly #ownRows: readonly boolean[];
+
+  constructor(
+    spec: PlanSpec,
+    backend: Backend,
+    pipelineOf: (phase: number, classIndex: number) => Pipeline | null,
+  ) {
+    this.spec = spec;
+    this.layouts = spec.classes.map(({ name, dtype }) => layoutOf(spec.module, name, dtype));
+    this.#totals = new Totals(spec.groups.length, spec.parameters.length);
+    this.#phases = this.#planPhases();
+    this.#ownRows = spec.classes.map(({ name }) => readsOwn(spec.module, name));
+    const { chunks, spans } = chunkTable(spec.parameters.map(({ elements }) => elements));
+    this.#chunks = chunks;
+    this.chunkCount = chunks.length / 4;
+    this.launches = this.#phases.filter(({ hasKernels }) => hasKernels).length;
+    this.#runner = backend.prepare({
+      classes: this.layouts,
+      tensors: spec.parameters,
+      chunks,
+      spans,
+      phases: this.#phases.map(({ stride }, phase) => ({
+        pipelines: spec.classes.map((_, classIndex) => pipelineOf(phase, classIndex)),
+        totals: stride,
+      })),
+    });
+  }
+
+  bind(tensor: number, role: string, storage: Storage): void {
+    const layout = this.layouts[this.spec.parameters[tensor]?.classIndex as number] as ClassLayout;
+    const index = layout.roles.indexOf(role);
+    if (index >= 0) this.#runner.bind(tensor, index, storage);
+  }
+
+  /** After a change in which parameters are active, or new: deals out the scalar rows again, one for all that share their inputs. */
+  assignRows(): void {
+    const rows = new Map<string, number>();
+    this.#rows = [];
+    this.spec.parameters.forEach(({ active, classIndex, group, count, first }, tensor) => {
+      this.#runner.setActive(tensor, active);
+      if (!active) return;
+      const key = this.#ownRows[classIndex] ? `tensor ${tensor}` : `${classIndex} ${group} ${count} ${first}`;
+      let row = rows.get(key);
+      if (row === undefined) {
+        row =
+          this.#rows.push({
+            numbers: this.spec.groups[group] as Float64Array,
+            group,
+            count: count + 1,
+            first,
+            tensor,
+          }) - 1;
+        rows.set(key, row);
+      }
+      this.#runner.setScalarRow(tensor, row);
+    });
+  }
+
+  /** Runs all phases. Counts advance by one for what is active. */
+  run(threads: number): void {
+    const { parameters } = this.spec;
+    for (const row of this.#rows) row.count = (parameters[row.tensor] as PlannedParameter).count + 1;
+    this.#phases.forEach((phase, index) => {
+      this.#runStepBody(phase);
+      this.#runScalars(phase);
+      if (!phase.hasKernels) return;
+      this.#runner.launch(index, threads);
+      if (phase.stride > 0)
+        this.#totals.finish(
+          phase.shares,
+          this.#runner.partials(index),
+          phase.stride,
+          this.#chunks,
+          parameters,
+        );
+    });
+    for (const parameter of parameters) if (parameter.active) parameter.count++;
+  }
+
+  dispose(): void {
+    this.#runner.dispose();
+  }
+
+  #runStepBody({ step }: PlannedPhase): void {
+    if (!step) return;
+    step.run(NO_ROW);
+    for (const { target, value } of step.outputs)
+      this.#given.set(target.slice("give.".length), step.registers[value] as number);
+  }
+
+  #runScalars({ scalars }: PlannedPhase): void {
+    this.#rows.forEach((row, index) => {
+      const { classIndex, numbers } = this.spec.parameters[row.tensor] as PlannedParameter;
+      const planned = scalars[classIndex];
+      if (!planned) return;
+      planned.program.run(row);
+      for (const { slot, value } of planned.slots)
+        this.#runner.writeScalar(classIndex, index, slot, planned.program.registers[value] as number);
+      for (const { name, value } of planned.state)
+        numbers.set(name, planned.program.registers[value] as number);
+    });
+  }
+
+  #planPhases(): PlannedPhase[] {
+    const bind = (value: Value) => this.#bindInput(value);
+    return phasesOf(this.spec.module).map(({ step, scalars, kernels }) => {
+      const shares = this.spec.classes.map(({ name }) =>
+        kernels.filter((kernel) => kernel.name === name).flatMap(sharesOf),
+      );
+      return {
+        step: step && new Program(step, bind),
+        scalars: this.spec.classes.map(({ name }) => {
+          const func = scalars.find((candidate) => candidate.name === name);
+          return func && planScalars(new Program(func, bind));
+        }),
+        shares,
+        stride: Math.max(0, ...shares.map(({ length }) => length)),
+        hasKernels: kernels.length > 0,
+      };
+    });
+  }
+
+  /** Where the inputs of programs come from. */
+  #bindInput({ op, attribute, type }: Value): ReadInput {
+    const { parameters, hyperNames, stepHyper } = this.spec;
+    const name = String(attribute);
+    switch (op) {
+      case "hyper": {
+        const member = hyperNames.indexOf(name);
+        return type.extent === "step"
+          ? (stepHyper.get(name) as ReadInput)
+          : ({ numbers }) => numbers[member] as number;
+      }
+      case "stepcount":
+        return ({ count }) => count;
+      case "first":
+        return ({ first }) => Number(first);
+      case "numel":
+        return ({ tensor }) => (parameters[tensor] as PlannedParameter).elements;
+      case "state":
+        return ({ tensor }) => (parameters[tensor] as PlannedParameter).numbers.get(name) ?? 0;
+      case "given":
+        return () => this.#given.get(name) as number;
+      case "total": {
+        const level = type.extent as Level;
+        const numbers = this.#totals.numbers(level, name);
+        return ({ group, tensor }) =>
+          numbers[level === "step" ? 0 : level === "group" ? group : tensor] as number;
+      }
+      default:
+        throw new RangeError(`${op} is no input of a scalar program`);
+    }
+  }
+}
+
+interface PlannedPhase {
+  readonly step: Program | undefined;
+  readonly scalars: readonly (PlannedScalars | undefined)[];
+  readonly shares: readonly ReturnType<typeof sharesOf>[];
+  readonly stride: number;
+  readonly hasKernels: boolean;
+}
+
+interface PlannedScalars {
+  readonly program: Program;
+  readonly slots: readonly { readonly slot: number; readonly value: number }[];
+  readonly state: readonly { readonly name: string; readonly value: number }[];
+}
+
+function planScalars(program: Program): PlannedScalars {
+  const pick = (pattern: RegExp) =>
+    program.outputs.flatMap(({ target, value }) => {
+      const name = pattern.exec(target)?.[1];
+      return name === undefined ? [] : [{ name, value }];
+    });
+  return {
+    program,
+    slots: pick(/^scalar\.(\d+)$/).map(({ name, value }) => ({ slot: Number(name), value })),
+    state: pick(/^state\.(.+)'$/),
+  };
+}
+
+/** True where a class's scalar programs read or write a number that each parameter has for itself. */
+function readsOwn({ funcs }: Module, name: string): boolean {
+  return funcs.some(
+    (func) =>
+      func.kind === "scalars" &&
+      func.name === name &&
+      (func.values.some(({ op, type }) => OWN.has(op) || (op === "total" && type.extent === "param")) ||
+        func.outputs.some(({ target }) => target.startsWith("state."))),
+  );
+}
+
+const OWN: ReadonlySet<Value["op"]> = new Set(["numel", "size", "state"]);
+
+const NO_ROW: Row = { numbers: new Float64Array(0), group: 0, count: 0, first: false, tensor: 0 };
+
+/** Bytes that one step over all elements of a class moves and would have to move at least, an element. */
+export function bytesPerElement(module: Module, layout: ClassLayout): { moved: number; ideal: number } {
+  const kernels = module.funcs.filter(({ kind, name }) => kind === "kernel" && name === layout.name);
+  const traffic = kernels.map(tensorTraffic);
+  const size = layout.dtype === "f32" ? 4 : 8;
+  return { moved: traffic.flat().length * size, ideal: new Set(traffic.flat()).size * size };
+}

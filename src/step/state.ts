@@ -1,0 +1,72 @@
+/** The state of a step: slots made before they are needed, filled when a parameter first steps. */
+import type { Backend, ClassLayout, Storage } from "../backends/backend.ts";
+import type { ParamGroup } from "../optim/group.ts";
+import type { Parameter, Slot } from "../optim/parameter.ts";
+import { type AnyDefinition, count, type StateSpec } from "../trace/definition.ts";
+
+/** Gives a parameter's slots a place on this backend, moving what lives elsewhere. Throws `out-of-memory`. */
+export function placeState(parameter: Parameter, layout: ClassLayout, backend: Backend): void {
+  for (const name of slotNames(layout)) {
+    const slot = parameter.slots.get(name);
+    if (slot && backend.owns(slot.storage)) continue;
+    const storage = backend.allocate(layout.dtype, parameter.elements);
+    if (slot) moveTo(slot, storage);
+    else parameter.slots.set(name, { storage, live: false, zeroed: true });
+  }
+}
+
+function moveTo(slot: Slot, storage: Storage): void {
+  if (slot.live) (storage.view() as Float64Array).set(slot.storage.view());
+  slot.storage.free();
+  Object.assign(slot, { storage, zeroed: !slot.live });
+}
+
+/** The slots over elements that a class uses. */
+export function slotNames({ roles }: ClassLayout): string[] {
+  return roles.filter((role) => role.startsWith("state.")).map((role) => role.slice("state.".length));
+}
+
+/** True where a slot of the parameter is still to be filled. */
+export function hasNewState(
+  definition: AnyDefinition,
+  { slots, numbers }: Parameter,
+  layout: ClassLayout,
+): boolean {
+  return (
+    slotNames(layout).some((name) => !slots.get(name)?.live) ||
+    numberSlots(definition).some(([name]) => !numbers.has(name))
+  );
+}
+
+/** Fills what is new, as the definition says, just before the parameter's step. */
+export function fillNewState(
+  definition: AnyDefinition,
+  parameter: Parameter,
+  layout: ClassLayout,
+  group: ParamGroup,
+): void {
+  const specs = definition.state ?? {};
+  for (const name of slotNames(layout)) {
+    const slot = parameter.slots.get(name) as Slot;
+    if (slot.live) continue;
+    const spec = specs[name] as StateSpec;
+    if (spec.init === "param") (slot.storage.view() as Float64Array).set(parameter.tensor.data);
+    else if (initialNumber(spec, group) !== 0 || !slot.zeroed)
+      slot.storage.view().fill(initialNumber(spec, group));
+    Object.assign(slot, { live: true, zeroed: false });
+  }
+  for (const [name, spec] of numberSlots(definition))
+    if (!parameter.numbers.has(name)) parameter.numbers.set(name, initialNumber(spec, group));
+}
+
+function initialNumber({ init = 0 }: StateSpec, { hyper }: ParamGroup): number {
+  return typeof init === "function" ? init(hyper) : Number(init);
+}
+
+/** The slots of one number a parameter. */
+function numberSlots({ state }: AnyDefinition): [string, StateSpec][] {
+  return Object.entries(state ?? {}).filter((entry): entry is [string, StateSpec] => {
+    const [, spec] = entry;
+    return spec !== count && spec.extent === "param";
+  });
+}

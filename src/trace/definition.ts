@@ -1,0 +1,107 @@
+/** What an optimizer is: the input of the compiler, written by stepjit's own optimizers and by users alike. */
+import type { Extent } from "../ir/extent.ts";
+import type { FloatType } from "../ir/type.ts";
+
+/** A hyperparameter is one number, or a fixed few that belong together (betas). */
+export type HyperValue = number | readonly [number, number] | readonly [number, number, number];
+export type HyperValues = Record<string, HyperValue>;
+export type FlagValues = Record<string, boolean>;
+
+/** The hyperparameters' types, whatever their defaults: `{ default: 0.9 }` is a number, not 0.9. */
+export type Widened<H extends HyperValues> = { [K in keyof H]: WidenedValue<H[K]> };
+
+type WidenedValue<T extends HyperValue> = T extends number
+  ? number
+  : T extends readonly [number, number]
+    ? readonly [number, number]
+    : readonly [number, number, number];
+
+/** A hyperparameter: its default and the values it may take. All numbers are finite. Bounds hold for each member of a pair. */
+export interface HyperSpec<T extends HyperValue> {
+  readonly default: T;
+  /** Smallest allowed value. */
+  readonly min?: number;
+  /** Largest allowed value. */
+  readonly max?: number;
+  /** Values have to be less than this. */
+  readonly below?: number;
+}
+
+export interface StateSpec<H extends HyperValues = HyperValues> {
+  /** `element` (the default), `rows`, `cols` or `slab` of the parameter, or `"param"`: one number a parameter, kept on the host. */
+  readonly extent?: Extent;
+  /** Default: the parameter's. At `"param"`: what the number is rounded to. */
+  readonly dtype?: FloatType;
+  /** What a new slot holds: a number (default 0), a function of the group's hyperparameters, or a copy of the parameter. */
+  readonly init?: number | "param" | ((hyper: H) => number);
+  /** The flag, derived or not, under which the slot exists. Default: always. */
+  readonly when?: string;
+}
+
+/** The number of steps a parameter has taken, this one included: f64, kept as `step` in the state dict, as torch does. */
+export const count = "count" as const;
+
+/** What `update` is given. Everything is traced: in types a number, at run time a value of the step. */
+export interface UpdateContext<H extends HyperValues, F extends string, S extends string> {
+  /** The parameter's elements. */
+  readonly param: number;
+  /** The gradient's elements, after the step's gradient transforms. */
+  readonly grad: number;
+  /** State slots by name: read the old contents, assign the new. A slot that is not assigned keeps its contents. */
+  readonly state: Record<S, number>;
+  readonly hyper: H;
+  /** Plain booleans: flags and derived flags. Branch on them freely. */
+  readonly flags: Readonly<Record<F, boolean>>;
+  /** Steps of this parameter, this one included: 1, 2, 3 … (torch's `step` after its increment). Needs `step: count` in `state`. */
+  readonly step: number;
+  /** True in the step for which a state slot of this parameter was created. */
+  readonly first: boolean;
+  /** Elements of the parameter. */
+  readonly numel: number;
+}
+
+export interface OptimizerDefinition<
+  H extends HyperValues,
+  F extends string,
+  D extends FlagValues,
+  S extends string,
+> {
+  readonly name: string;
+  readonly hyper: { readonly [K in keyof H]: HyperSpec<H[K]> };
+  /** Choices that change the maths, with their defaults; part of the compile key. */
+  readonly flags?: Readonly<Record<F, boolean>>;
+  /**
+   * Flags that follow from hyperparameters: how a zero drops state. Runs on the host. Once true for a group, it stays true, since
+   * the state is there: going back to zero is data, and the update has to say what it means (`momentum !== 0 ? … : …`).
+   */
+  readonly derive?: (hyper: Widened<H>, flags: Readonly<Record<F, boolean>>) => D;
+  /** A rule over several hyperparameters and flags, checked wherever one of them is set; returns what is wrong. */
+  readonly check?: (hyper: Widened<H>, flags: Readonly<Record<F, boolean>>) => string | undefined;
+  /** State slots in torch's order and with torch's names; `step: count` where the step count is part of the state. */
+  readonly state?: {
+    readonly [K in S]: StateSpec<Widened<H>> | typeof count;
+  };
+  /** The maths for one parameter; returns its new value. */
+  update(context: UpdateContext<Widened<H>, F | (keyof D & string), S>): number;
+}
+
+/** A definition whose hyperparameters are known only by name: what the compiler handles. */
+export type AnyDefinition = OptimizerDefinition<HyperValues, string, FlagValues, string>;
+
+/** A step-wide change of every gradient before the update sees it; its numbers live at step level. */
+export interface TransformDefinition<H extends HyperValues = HyperValues> {
+  readonly name: string;
+  readonly hyper: { readonly [K in keyof H]: HyperSpec<H[K]> };
+  update(context: { readonly grad: number; readonly hyper: Widened<H> }): number;
+}
+
+export function defineTransform<H extends HyperValues>(
+  definition: TransformDefinition<H>,
+): TransformDefinition<H> {
+  return definition;
+}
+
+/** The members of a hyperparameter by the names tables know them under: `lr`, or `betas.0` and `betas.1`. */
+export function memberNames(name: string, value: HyperValue): string[] {
+  return typeof value === "number" ? [name] : value.map((_, index) => `${name}.${index}`);
+}

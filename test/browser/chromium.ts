@@ -1,0 +1,37 @@
+/** The browser that tests drive: a Chromium that is installed, never one that is downloaded. */
+import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright-core";
+
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const INSTALL = "apt-get update && apt-get install -y chromium";
+
+/** Nothing that a test page does not need: no first-run page, no updates, no other traffic. */
+const FLAGS = [
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-quic",
+  "--disable-sync",
+];
+
+const executablePath = PLACES.find((path) => existsSync(path));
+
+/**
+ * Whether the tests of this file can run; says so on stderr where they cannot. On a continuous integration machine (CI=true) they
+ * run all the same, and fail: a missing browser must not go unnoticed there.
+ */
+export function canLaunch(file: string): boolean {
+  if (executablePath || process.env.CI === "true") return true;
+  process.stderr.write(`\nSKIPPED: ${file}, all tests: ${missing()}\n\n`);
+  return false;
+}
+
+export async function launch(): Promise<Browser> {
+  if (!executablePath) throw new Error(missing());
+  return chromium.launch({ executablePath, args: FLAGS, timeout: 15_000 });
+}
+
+function missing(): string {
+  return `no browser at ${PLACES.join(", ")}. To install one: ${INSTALL}`;
+}

@@ -1,0 +1,109 @@
+import * as tf from "@tensorflow/tfjs";
+import { compileStep } from "stepjit/tfjs";
+import { beforeAll, describe, expect, it } from "vitest";
+import { BACKENDS, distance, makeVariables, stepWith, useBackend, valuesOf } from "./support.ts";
+
+const OPTIMIZERS: Readonly<Record<string, () => tf.Optimizer>> = {
+  sgd: () => tf.train.sgd(0.05),
+  momentum: () => tf.train.momentum(0.02, 0.9),
+  "momentum, nesterov": () => tf.train.momentum(0.02, 0.9, true),
+  rmsprop: () => tf.train.rmsprop(0.01, 0.9, 0.5),
+  "rmsprop, centered": () => tf.train.rmsprop(0.01, 0.9, 0.5, 1e-7, true),
+  adagrad: () => tf.train.adagrad(0.1),
+  adadelta: () => tf.train.adadelta(0.5),
+  adam: () => tf.train.adam(),
+  "adam, all options": () => tf.train.adam(0.01, 0.8, 0.99, 1e-4),
+  adamax: () => tf.train.adamax(0.01, 0.9, 0.999, undefined, 0.01),
+};
+
+/** tfjs's own way to change the rate, where it has one that takes effect. */
+function setRate(optimizer: tf.Optimizer, rate: number): void {
+  if (optimizer instanceof tf.SGDOptimizer && "setLearningRate" in optimizer) optimizer.setLearningRate(rate);
+  else (optimizer as unknown as { learningRate: number }).learningRate = rate;
+}
+
+describe.each(BACKENDS)("on the %s backend", (backend) => {
+  beforeAll(() => useBackend(backend));
+
+  it.each(Object.keys(OPTIMIZERS))("%s is tfjs's own over 50 steps and five learning rates", (name) => {
+    const make = OPTIMIZERS[name] as () => tf.Optimizer;
+    const [ours, theirs] = [makeVariables(), makeVariables()];
+    const [compiled, original] = [compileStep(make(), { onRecompile: "error" }), make()];
+    const before = valuesOf(ours);
+    for (let step = 0; step < 50; step++) {
+      if (step % 10 === 9) for (const one of [compiled, original]) setRate(one, 0.01 / (1 + step));
+      stepWith(compiled, ours, step);
+      stepWith(original, theirs, step);
+      expect(distance(valuesOf(ours), valuesOf(theirs))).toBeLessThan(1e-6);
+    }
+    expect(distance(valuesOf(ours), before)).toBeGreaterThan(1e-3);
+    expect(compiled.step?.stats.launches).toBe(1);
+    expect(compiled.getConfig()).toEqual(original.getConfig());
+    expect(compiled.getClassName()).toBe(original.getClassName());
+    expect(compiled.iterations).toBe(50);
+    tf.dispose([ours, theirs]);
+    compiled.dispose();
+  });
+
+  it("keeps tfjs's running powers of the betas over 2,000 steps", () => {
+    const make = (): tf.Optimizer => tf.train.adam(1e-3, 0.9, 0.9999);
+    const [ours, theirs] = [tf.variable(tf.ones([8])), tf.variable(tf.ones([8]))];
+    const [compiled, original] = [compileStep(make()), make()];
+    for (let step = 0; step < 2000; step++) {
+      const gradient = tf.tensor1d([1, 2, 3, 4, -1, -2, -3, -4].map((x) => x * Math.cos(step)));
+      compiled.applyGradients({ [ours.name]: gradient });
+      original.applyGradients({ [theirs.name]: gradient });
+      gradient.dispose();
+    }
+    expect(distance(valuesOf([ours]), valuesOf([theirs]))).toBeLessThan(1e-5);
+    tf.dispose([ours, theirs]);
+    compiled.dispose();
+  });
+
+  it("compiles nothing over a thousand learning rates", () => {
+    const variables = makeVariables();
+    const optimizer = compileStep(tf.train.adam(1e-3), { onRecompile: "error" });
+    stepWith(optimizer, variables, 0);
+    const events = optimizer.step?.events.length;
+    for (let step = 1; step <= 1000; step++) {
+      optimizer.learningRate = 1e-3 / step;
+      optimizer.beta1 = 0.9 - step * 1e-4;
+      stepWith(optimizer, variables, step);
+    }
+    expect(optimizer.step?.events).toHaveLength(events as number);
+    expect(optimizer.learningRate).toBe(1e-6);
+    tf.dispose(variables);
+    optimizer.dispose();
+  });
+
+  it("leaks no tensor over a thousand steps", () => {
+    const before = tf.memory().numTensors;
+    const variables = makeVariables();
+    const optimizer = compileStep(tf.train.momentum(1e-3, 0.9));
+    stepWith(optimizer, variables, 0);
+    const { numTensors, numDataBuffers } = tf.memory();
+    for (let step = 1; step <= 1000; step++) stepWith(optimizer, variables, step);
+    expect(tf.memory()).toMatchObject({ numTensors, numDataBuffers });
+    tf.dispose(variables);
+    optimizer.dispose();
+    expect(tf.memory().numTensors - before).toBeLessThanOrEqual(1); // tfjs's momentum does not dispose its learning rate
+  });
+
+  it("minimizes, over all trainable variables or some", () => {
+    const [ours, theirs] = [makeVariables(), makeVariables()];
+    const [compiled, original] = [compileStep(tf.train.adam(0.1)), tf.train.adam(0.1)];
+    const loss = (variables: tf.Variable[]) => () =>
+      tf.addN(variables.map((variable) => variable.square().sum())) as tf.Scalar;
+    const before = tf.memory().numTensors;
+    for (let step = 0; step < 5; step++) {
+      const cost = compiled.minimize(loss(ours), true, ours.slice(0, 3)) as tf.Scalar;
+      const expected = original.minimize(loss(theirs), true, theirs.slice(0, 3)) as tf.Scalar;
+      expect(cost.dataSync()[0]).toBeCloseTo(expected.dataSync()[0] as number, 4);
+      tf.dispose([cost, expected]);
+    }
+    expect(distance(valuesOf(ours), valuesOf(theirs))).toBeLessThan(1e-6);
+    expect(tf.memory().numTensors).toBe(before + 6); // tfjs's own moments
+    tf.dispose([ours, theirs]);
+    compiled.dispose();
+  });
+});
