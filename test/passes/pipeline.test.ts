@@ -1,5 +1,5 @@
 import * as stepjit from "stepjit";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Module } from "../../src/ir/module.ts";
 import { parseModule } from "../../src/ir/parse.ts";
 import { printModule } from "../../src/ir/print.ts";
@@ -11,6 +11,8 @@ import { PASSES, runPasses } from "../../src/passes/pipeline.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import type { AnyDefinition, FlagValues, HyperValues } from "../../src/trace/definition.ts";
 import { type ClassSpec, trace } from "../../src/trace/trace.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Every optimizer that the package offers. */
 const DEFINITIONS = Object.values(

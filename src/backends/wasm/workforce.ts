@@ -1,5 +1,6 @@
 /** Who does the work over one heap: a walker on this thread and, where memory is shared, a pool; and what kernels they know. */
 import { compile as assemble } from "watr";
+import { StepjitError } from "../../error.ts";
 import type { Heap } from "./heap.ts";
 import { Pool } from "./pool.ts";
 import { type Walker, walkerText } from "./walker.ts";
@@ -11,14 +12,14 @@ export interface Workforce {
 }
 
 export function employ(heap: Heap, threads: number): Workforce {
-  const module = new WebAssembly.Module(binary(walkerText(heap.shared)));
+  const module = moduleOf(walkerText(heap.shared));
   const walker = new WebAssembly.Instance(module, imports(heap)).exports as unknown as Walker;
   return { heap, walker, pool: threads > 1 ? new Pool(heap, walker, module, threads) : undefined };
 }
 
 /** Compiles a kernel and gives it to every thread; its index is the same in every thread's function table. */
 export function install({ heap, walker, pool }: Workforce, text: string): number {
-  const module = new WebAssembly.Module(binary(text));
+  const module = moduleOf(text);
   const { run } = new WebAssembly.Instance(module, imports(heap)).exports;
   const index = walker.kernels.grow(1);
   walker.kernels.set(index, run);
@@ -35,6 +36,20 @@ export function hasRelaxedSimd(): boolean {
 /** A kernel that needs more than memory imports it from JavaScript's Math itself. */
 function imports({ memory }: Heap): WebAssembly.Imports {
   return { env: { memory }, Math: Math as unknown as WebAssembly.ModuleImports };
+}
+
+/** Our own text always compiles, so a refusal is the page's doing. */
+function moduleOf(text: string): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(binary(text));
+  } catch (cause) {
+    throw new StepjitError(
+      "unsupported",
+      `WebAssembly refused a kernel (${cause}). Under a Content-Security-Policy a page has to allow script-src ` +
+        "'wasm-unsafe-eval', and worker-src blob: for threads.",
+      { cause },
+    );
+  }
 }
 
 function binary(text: string): Uint8Array<ArrayBuffer> {
