@@ -1,16 +1,19 @@
 /** compileStep: an optimizer's whole step as one compiled function. */
+
 import type { Backend, Numerics } from "./backends/backend.ts";
 import { reference } from "./backends/reference/reference.ts";
 import { defaultWasm } from "./backends/wasm/index.ts";
+import { DISPOSE } from "./dispose.ts";
 import { StepjitError } from "./error.ts";
 import { type DumpStage, dump } from "./inspect/dump.ts";
 import { type Explanation, explain } from "./inspect/explain.ts";
 import { clipByGlobalNorm } from "./optim/clip.ts";
 import { Scalar, show } from "./optim/hyper.ts";
 import { Optimizer } from "./optim/optimizer.ts";
-import { Engine, type OnRecompile } from "./step/engine.ts";
+import { Engine } from "./step/engine.ts";
 import type { StepEvent } from "./step/events.ts";
 import type { Gradients } from "./step/gradients.ts";
+import type { OnRecompile } from "./step/options.ts";
 
 export interface CompileOptions {
   /** Where the step runs. Default "wasm"; "reference" is slow and plain. */
@@ -60,7 +63,7 @@ export interface Step {
   explain(): Explanation;
   /** Frees tables and copies; state stays with the optimizer. */
   dispose(): void;
-  [Symbol.dispose](): void;
+  [DISPOSE](): void;
 }
 
 /**
@@ -97,7 +100,7 @@ export function compileStep(optimizer: Optimizer, options: CompileOptions = {}):
     dump: { value: (stage: DumpStage) => dump(engine, stage) },
     explain: { value: () => explain(engine) },
     dispose: { value: () => engine.dispose() },
-    [Symbol.dispose]: { value: () => engine.dispose() },
+    [DISPOSE]: { value: () => engine.dispose() },
   });
 }
 

@@ -19,10 +19,10 @@ export {
   type TypedOptimizer,
 } from "./optim/optimizer.ts";
 export { SGD } from "./optim/sgd.ts";
-export type { StateDict } from "./optim/state-dict.ts";
-export type { OnRecompile } from "./step/engine.ts";
+export type { SavedGroup, SavedState, SavedTensor, StateDict } from "./optim/state-dict.ts";
 export type { KeyChange, StepEvent } from "./step/events.ts";
 export type { Gradient, Gradients } from "./step/gradients.ts";
+export type { OnRecompile } from "./step/options.ts";
 export type { Tensor, TensorDType } from "./tensor.ts";
 export {
   count,

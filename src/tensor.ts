@@ -1,4 +1,5 @@
 import type { FloatArray, Storage } from "./backends/backend.ts";
+import { DISPOSE } from "./dispose.ts";
 import { StepjitError } from "./error.ts";
 import type { FloatType } from "./ir/type.ts";
 
@@ -53,7 +54,7 @@ export class Tensor {
     this.#storage = undefined;
   }
 
-  [Symbol.dispose](): void {
+  [DISPOSE](): void {
     this.dispose();
   }
 }

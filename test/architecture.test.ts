@@ -10,6 +10,7 @@ const PARTS: Readonly<
   Record<string, { readonly parts: readonly string[]; readonly packages?: readonly string[] }>
 > = {
   "error.ts": { parts: [] },
+  "dispose.ts": { parts: [] },
 
   // The module, and what is done to it.
   ir: { parts: ["error.ts"] },
@@ -21,18 +22,26 @@ const PARTS: Readonly<
   },
 
   // Where kernels run, and over what.
-  "backends/backend.ts": { parts: ["type:ir"] },
+  "backends/backend.ts": { parts: ["type:ir", "type:dispose.ts"] },
   plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts"] },
-  "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts"] },
+  "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/wasm": {
-    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts"],
+    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
     packages: ["watr", "node:worker_threads"],
   },
 
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
-  "tensor.ts": { parts: ["type:ir/type.ts", "type:backends/backend.ts", "error.ts"] },
+  "tensor.ts": { parts: ["type:ir/type.ts", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   optim: {
-    parts: ["trace", "ir/extent.ts", "ir/type.ts", "tensor.ts", "type:backends/backend.ts", "error.ts"],
+    parts: [
+      "trace",
+      "ir/extent.ts",
+      "ir/type.ts",
+      "tensor.ts",
+      "type:backends/backend.ts",
+      "error.ts",
+      "dispose.ts",
+    ],
   },
   "make-tensor.ts": {
     parts: ["tensor.ts", "optim", "backends/wasm", "type:backends/backend.ts", "type:ir/type.ts", "error.ts"],
@@ -42,7 +51,7 @@ const PARTS: Readonly<
   step: {
     parts: ["ir", "passes", "trace", "plan", "optim", "tensor.ts", "type:backends/backend.ts", "error.ts"],
   },
-  inspect: { parts: ["step", "ir", "plan", "error.ts"] },
+  inspect: { parts: ["step", "ir", "plan", "optim", "error.ts"] },
 
   // The whole.
   "compile.ts": {
@@ -55,6 +64,7 @@ const PARTS: Readonly<
       "backends/wasm",
       "type:backends/backend.ts",
       "error.ts",
+      "dispose.ts",
     ],
   },
   "index.ts": { parts: ["*"] },

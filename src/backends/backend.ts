@@ -2,6 +2,7 @@
  * What a backend is to the rest of stepjit: it keeps tensors, turns kernels into text and text into pipelines, and
  * launches a whole phase, over all parameters of all classes, from tables.
  */
+import type { DISPOSE } from "../dispose.ts";
 import type { Func } from "../ir/module.ts";
 import type { DType, FloatType } from "../ir/type.ts";
 
@@ -86,5 +87,7 @@ export interface Backend {
   emit(kernel: Func, layout: ClassLayout, numerics: Numerics): string;
   compile(text: string): Pipeline;
   prepare(tables: Tables): Runner;
+  /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;
+  [DISPOSE](): void;
 }

@@ -1,3 +1,4 @@
+import { DISPOSE } from "../dispose.ts";
 import { StepjitError } from "../error.ts";
 import type {
   AnyDefinition,
@@ -111,7 +112,7 @@ export class Optimizer {
     }
   }
 
-  [Symbol.dispose](): void {
+  [DISPOSE](): void {
     this.dispose();
   }
 

@@ -87,7 +87,7 @@ export function loadStateDict(optimizer: Optimizer, saved: StateDict): void {
 function prepareLoad(optimizer: Optimizer, saved: StateDict): (() => void)[] {
   const { param_groups: groups, state } = (saved ?? {}) as Partial<StateDict>;
   const { name } = optimizer.definition;
-  if (!Array.isArray(groups) || typeof state !== "object" || state === null)
+  if (!Array.isArray(groups) || typeof state !== "object" || state === null || state instanceof Map)
     return refuse(`${name}: a state dict has state and param_groups`);
   if (groups.length !== optimizer.paramGroups.length)
     return refuse(

@@ -1,10 +1,13 @@
 /**
- * The compile caches, one of each a process: modules by definition, kernels by backend. Keys hold structure only (flags, dtypes,
- * step options, text), never a hyperparameter's value or a shape, so another instance or another model finds everything compiled.
+ * The compile caches, one of each a process: modules by definition, texts by module, pipelines by backend. Keys hold structure only
+ * (flags, dtypes, step options, text), never a hyperparameter's value or a shape, so another instance or another model finds
+ * everything compiled.
  */
-import type { Backend, Pipeline } from "../backends/backend.ts";
+import type { Backend, ClassLayout, Numerics, Pipeline } from "../backends/backend.ts";
 import type { Module } from "../ir/module.ts";
 import { runPasses } from "../passes/pipeline.ts";
+import { layoutOf } from "../plan/layout.ts";
+import { type KernelText, kernelTexts } from "../plan/plan.ts";
 import type { AnyDefinition, TransformDefinition } from "../trace/definition.ts";
 import { type ClassSpec, trace } from "../trace/trace.ts";
 
@@ -13,6 +16,10 @@ export interface Compiled {
   readonly traced: Module;
   /** After all passes. */
   readonly module: Module;
+  /** One a class. */
+  readonly layouts: readonly ClassLayout[];
+  /** By what a text depends on besides the module. */
+  readonly texts: Map<string, readonly KernelText[]>;
 }
 
 const modules = new WeakMap<AnyDefinition, Map<string, Compiled>>();
@@ -25,23 +32,40 @@ export function compiledModule(
   transforms: readonly TransformDefinition[],
   onTrace: (milliseconds: number) => void,
 ): Compiled {
-  const known = modules.get(definition) ?? new Map<string, Compiled>();
-  modules.set(definition, known);
+  const known = entryOf(modules, definition);
   const key = [...classes, ...transforms].map(({ name }) => name).join("\n");
   let compiled = known.get(key);
   if (!compiled) {
     const start = performance.now();
     const traced = trace(definition, classes, transforms);
-    compiled = { traced, module: runPasses(traced) };
+    const module = runPasses(traced);
+    const layouts = classes.map(({ name, dtype }) => layoutOf(module, name, dtype));
+    compiled = { traced, module, layouts, texts: new Map() };
     known.set(key, compiled);
     onTrace(performance.now() - start);
   }
   return compiled;
 }
 
+/** The kernels of a module as one backend prints them. */
+export function textsFor(
+  { module, layouts, texts }: Compiled,
+  backend: Backend,
+  numerics: Numerics,
+): readonly KernelText[] {
+  const key = `${backend.target} ${numerics}`;
+  const printed = texts.get(key) ?? kernelTexts(module, layouts, backend, numerics);
+  texts.set(key, printed);
+  return printed;
+}
+
 /** The pipelines that one backend has compiled, by text. */
 export function pipelinesOf(backend: Backend): Map<string, Pipeline> {
-  const known = pipelines.get(backend) ?? new Map<string, Pipeline>();
-  pipelines.set(backend, known);
+  return entryOf(pipelines, backend);
+}
+
+function entryOf<K extends WeakKey, V>(map: WeakMap<K, Map<string, V>>, key: K): Map<string, V> {
+  const known = map.get(key) ?? new Map<string, V>();
+  map.set(key, known);
   return known;
 }

@@ -1,50 +1,15 @@
 /** The engine of one compiled step: keeps a plan that fits the optimizer, and runs it. */
-import type { Backend, ClassLayout, Numerics, Storage } from "../backends/backend.ts";
+import type { ClassLayout } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import { HyperCell, type Scalar } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter } from "../optim/parameter.ts";
-import { layoutOf } from "../plan/layout.ts";
-import { bytesPerElement, type KernelText, kernelTexts, Plan } from "../plan/plan.ts";
-import { memberNames, type TransformDefinition } from "../trace/definition.ts";
-import { type Compiled, compiledModule, pipelinesOf } from "./cache.ts";
-import { classify } from "./classes.ts";
-import { diffKeys, type Key, reasonOf, type StepEvent } from "./events.ts";
-import { GradientReader, type Gradients } from "./gradients.ts";
-import { fillNewState, hasNewState, placeState } from "./state.ts";
-
-/** What to do when a kernel has to be compiled after the first step. */
-export type OnRecompile = "warn" | "error" | ((event: StepEvent) => void);
-
-export interface EngineOptions {
-  readonly backend: Backend;
-  readonly threads: number;
-  readonly numerics: Numerics;
-  readonly transforms: readonly TransformDefinition[];
-  readonly onRecompile: OnRecompile | undefined;
-}
-
-/** A parameter that kernels cannot reach: copied in before and out after every step. */
-interface CopiedParameter {
-  readonly parameter: Parameter;
-  readonly mirror: Storage;
-}
-
-/** All that follows from the optimizer's structure; replaced as a whole. */
-interface Planned {
-  readonly key: Key;
-  readonly revision: number;
-  readonly compiled: Compiled;
-  readonly kernels: readonly KernelText[];
-  readonly layouts: readonly ClassLayout[];
-  readonly plan: Plan;
-  readonly gradients: GradientReader;
-  readonly copied: readonly CopiedParameter[];
-  /** Parameters whose memory may move between steps. */
-  readonly moving: readonly number[];
-  /** Bytes an element, by class. */
-  readonly traffic: readonly { moved: number; ideal: number }[];
-}
+import { occasionOf, type StepEvent } from "./events.ts";
+import type { Gradients } from "./gradients.ts";
+import { crossingsOf, flagsKey, keyOf } from "./key.ts";
+import type { EngineOptions } from "./options.ts";
+import { makePlan, type Planned, releasePlan } from "./planner.ts";
+import { fillNewState, hasNewState } from "./state.ts";
 
 export class Engine {
   readonly optimizer: Optimizer;
@@ -117,7 +82,7 @@ export class Engine {
 
   dispose(): void {
     this.#disposed = true;
-    if (this.#planned) release(this.#planned);
+    if (this.#planned) releasePlan(this.#planned);
     this.#planned = undefined;
   }
 
@@ -202,199 +167,35 @@ export class Engine {
     }
   }
 
+  /** The plan, made anew where the optimizer's structure is not what it was made for. */
   #upToDate(): Planned {
     const { optimizer } = this;
     const old = this.#planned;
-    const flags = flagsKey(optimizer);
-    if (
-      old &&
-      old.revision === optimizer.revision &&
-      optimizer.driver === this &&
-      old.key.get(FLAGS) === flags
-    ) {
+    if (old && this.#fits(old)) {
       for (const [index, { numbers }] of optimizer.paramGroups.entries()) this.#numbers[index]?.set(numbers);
       return old;
     }
-    const planned = this.#makePlan(old);
-    if (old) release(old);
+    const key = keyOf(optimizer, this.options);
+    const planned = makePlan({
+      optimizer,
+      options: this.options,
+      stepHyper: this.stepHyper,
+      key,
+      occasion: occasionOf(this.steps, old?.key, key, crossingsOf(optimizer, this.#numbers)),
+      log: (event) => this.events.push(event),
+    });
+    if (old) releasePlan(old);
     this.#planned = planned;
     this.#numbers = optimizer.paramGroups.map(({ numbers }) => numbers.slice());
     this.#rowsAreOld = true;
     optimizer.driver = this;
-    for (const group of optimizer.paramGroups) {
-      const { flags } = group;
-      group.keepDerived(group.derivedNames.filter((name) => flags[name]));
-    }
+    for (const group of optimizer.paramGroups)
+      group.keepDerived(group.derivedNames.filter((name) => group.flags[name]));
     return planned;
   }
 
-  #makePlan(old: Planned | undefined): Planned {
-    const { optimizer, options } = this;
-    const { backend, numerics, transforms } = options;
-    const key = keyOf(optimizer, options);
-    const changes = diffKeys(old?.key ?? new Map(), key, this.#crossings()).filter(
-      ({ part }) => part !== FLAGS,
-    );
-    const reason = old
-      ? reasonOf(changes) || "another step of this optimizer was planned in between"
-      : "first step";
-    const log = (kind: StepEvent["kind"], milliseconds: number, kernel?: string): StepEvent => {
-      const event = {
-        kind,
-        step: this.steps,
-        reason,
-        changes,
-        milliseconds,
-        ...(kernel !== undefined && { kernel }),
-      };
-      this.events.push(event);
-      return event;
-    };
-
-    const { classes, indices } = classify(optimizer);
-    const compiled = compiledModule(optimizer.definition, classes, transforms, (ms) => log("trace", ms));
-    const layouts = classes.map(({ name, dtype }) => layoutOf(compiled.module, name, dtype));
-    const kernels = kernelTexts(compiled.module, layouts, backend, numerics);
-    this.#compileKernels(kernels, reason, log);
-
-    const start = performance.now();
-    optimizer.driver = undefined; // until this plan is finished, no plan fits the parameters
-    optimizer.parameters.forEach((parameter, index) => {
-      placeState(parameter, layouts[indices[index] as number] as ClassLayout, backend);
-      parameter.classIndex = indices[index] as number;
-      parameter.active = false;
-    });
-    const cache = pipelinesOf(backend);
-    const plan = new Plan(
-      {
-        module: compiled.module,
-        classes,
-        parameters: optimizer.parameters,
-        groups: optimizer.paramGroups.map(({ numbers }) => numbers),
-        hyperNames: Object.entries(optimizer.definition.hyper).flatMap(([name, spec]) =>
-          memberNames(name, spec.default),
-        ),
-        stepHyper: new Map(
-          [...this.stepHyper].map(([name, cell]) => [name, () => cell.numbers[0] as number]),
-        ),
-      },
-      backend,
-      (phase, classIndex) => {
-        const kernel = kernels.find((one) => one.phase === phase && one.classIndex === classIndex);
-        return kernel ? (cache.get(kernel.text) ?? null) : null;
-      },
-    );
-    const { copied, moving } = this.#bindTensors(plan);
-    log("plan", performance.now() - start);
-    return {
-      key,
-      revision: optimizer.revision,
-      compiled,
-      kernels,
-      layouts,
-      plan,
-      gradients: new GradientReader(optimizer, backend),
-      copied,
-      moving,
-      traffic: layouts.map((layout) => bytesPerElement(compiled.module, layout)),
-    };
+  #fits({ revision, flags }: Planned): boolean {
+    const { optimizer } = this;
+    return revision === optimizer.revision && optimizer.driver === this && flags === flagsKey(optimizer);
   }
-
-  /** Compiles what the backend has not seen. After the first step, `onRecompile` is asked before anything changes. */
-  #compileKernels(
-    kernels: readonly KernelText[],
-    reason: string,
-    log: (kind: "kernel", milliseconds: number, kernel: string) => StepEvent,
-  ): void {
-    const { backend, onRecompile } = this.options;
-    const cache = pipelinesOf(backend);
-    const missing = kernels.filter(({ text }) => !cache.has(text));
-    const isRecompile = this.steps > 0;
-    if (isRecompile && missing.length > 0 && onRecompile === "error")
-      throw new StepjitError(
-        "recompile",
-        `${this.optimizer.definition.name}: step ${this.steps + 1} would compile ${missing.length} kernel(s) again: ${reason}`,
-      );
-    for (const { name, phase, text } of missing) {
-      if (cache.has(text)) continue;
-      const start = performance.now();
-      cache.set(text, backend.compile(text));
-      const event = log("kernel", performance.now() - start, `${name}, phase ${phase}`);
-      if (!isRecompile) continue;
-      if (onRecompile === "warn") console.warn(`stepjit: compiled "${name}" again: ${reason}`);
-      else if (typeof onRecompile === "function") onRecompile(event);
-    }
-  }
-
-  #bindTensors(plan: Plan): { copied: CopiedParameter[]; moving: number[] } {
-    const { backend } = this.options;
-    const copied: CopiedParameter[] = [];
-    const moving: number[] = [];
-    this.optimizer.parameters.forEach((parameter, index) => {
-      const { storage } = parameter.tensor;
-      let place = backend.owns(storage) ? storage : backend.adopt(storage.view());
-      if (!place) {
-        place = backend.allocate(storage.dtype, storage.length);
-        copied.push({ parameter, mirror: place });
-      }
-      if (place.moves) moving.push(index);
-      plan.bind(index, "param", place);
-      for (const [name, slot] of parameter.slots) plan.bind(index, `state.${name}`, slot.storage);
-    });
-    return { copied, moving };
-  }
-
-  /** Which hyperparameter left zero, by the key part of the flags that follow from it. */
-  #crossings(): Map<string, string> {
-    const names = Object.entries(this.optimizer.definition.hyper).flatMap(([name, spec]) =>
-      memberNames(name, spec.default),
-    );
-    const causes = new Map<string, string>();
-    for (const group of this.optimizer.paramGroups) {
-      const before = this.#numbers[group.index];
-      const left = names.flatMap((name, i) =>
-        before?.[i] === 0 && group.numbers[i] !== 0 ? [`${name} 0 → ${group.numbers[i]}`] : [],
-      );
-      if (left.length > 0)
-        for (const flag of group.derivedNames) causes.set(flagPart(group.index, flag), left.join(", "));
-    }
-    return causes;
-  }
-}
-
-function release({ plan, gradients, copied }: Planned): void {
-  plan.dispose();
-  gradients.dispose();
-  for (const { mirror } of copied) mirror.free();
-}
-
-/** The part of the key that is compared at every step; its details are parts of their own. */
-const FLAGS = "flags";
-
-function flagsKey(optimizer: Optimizer): string {
-  return optimizer.paramGroups.map(({ flagsKey }) => flagsKey).join("|");
-}
-
-function flagPart(group: number, flag: string): string {
-  return `param group ${group}, ${flag}`;
-}
-
-/** All that a plan depends on, as readable parts. */
-function keyOf(optimizer: Optimizer, { backend, numerics, transforms }: EngineOptions): Key {
-  const parts: [string, string][] = [
-    [FLAGS, flagsKey(optimizer)],
-    ["optimizer", optimizer.definition.name],
-    ["backend", backend.target],
-    ["numerics", numerics],
-    ["gradient transforms", transforms.map(({ name }) => name).join(", ") || "none"],
-    ["parameters", String(optimizer.parameters.length)],
-    ["state", `revision ${optimizer.revision}`],
-  ];
-  for (const group of optimizer.paramGroups) {
-    for (const [flag, value] of Object.entries(group.flags))
-      parts.push([flagPart(group.index, flag), String(value)]);
-    const dtypes = new Set(group.parameters.map(({ tensor }) => tensor.storage.dtype));
-    parts.push([`param group ${group.index}, dtypes`, [...dtypes].sort().join(", ")]);
-  }
-  return new Map(parts);
 }

@@ -1,4 +1,5 @@
 /** The event log: every trace, kernel compile and re-plan, with a reason that names the part of the key that changed. */
+import type { Key } from "./key.ts";
 
 export interface StepEvent {
   /** `trace`: the maths was recorded; `kernel`: a backend compiled one; `plan`: tables were laid out. */
@@ -22,39 +23,41 @@ export interface KeyChange {
   readonly because?: string;
 }
 
-/** A key, part by part. */
-export type Key = ReadonlyMap<string, string>;
+/** Why something is compiled or planned now. */
+export interface Occasion {
+  readonly step: number;
+  readonly reason: string;
+  readonly changes: readonly KeyChange[];
+}
 
-export function diffKeys(
-  before: Key,
+/** The occasion of going from one key (none at first) to another. */
+export function occasionOf(
+  step: number,
+  before: Key | undefined,
   after: Key,
-  because: ReadonlyMap<string, string> = new Map(),
-): KeyChange[] {
-  const parts = new Set([...before.keys(), ...after.keys()]);
-  return [...parts]
+  because: ReadonlyMap<string, string>,
+): Occasion {
+  const changes = diffKeys(before ?? new Map(), after, because);
+  const reason = before
+    ? changes.map(printChange).join("; ") || "another step of this optimizer was planned in between"
+    : "first step";
+  return { step, reason, changes };
+}
+
+function diffKeys(before: Key, after: Key, because: ReadonlyMap<string, string>): KeyChange[] {
+  const parts = [...new Set([...before.keys(), ...after.keys()])];
+  return parts
     .filter((part) => before.get(part) !== after.get(part))
     .map((part) => {
       const cause = because.get(part);
-      return {
-        part,
-        before: before.get(part),
-        after: after.get(part),
-        ...(cause !== undefined && { because: cause }),
-      };
+      const change = { part, before: before.get(part), after: after.get(part) };
+      return cause === undefined ? change : { ...change, because: cause };
     });
 }
 
-/** Changes as one readable line; empty where there are none. */
-export function reasonOf(changes: readonly KeyChange[]): string {
-  return changes
-    .map(({ part, before, after, because }) => {
-      const change =
-        before === undefined
-          ? `new, ${after}`
-          : after === undefined
-            ? `gone, was ${before}`
-            : `${before} → ${after}`;
-      return `${part}: ${change}${because === undefined ? "" : ` (${because})`}`;
-    })
-    .join("; ");
+function printChange({ part, before, after, because }: KeyChange): string {
+  const cause = because === undefined ? "" : ` (${because})`;
+  if (before === undefined) return `${part}: new, ${after}${cause}`;
+  if (after === undefined) return `${part}: gone, was ${before}${cause}`;
+  return `${part}: ${before} → ${after}${cause}`;
 }

@@ -1,5 +1,5 @@
 /** Scalar rows: how many a plan fills, and that each parameter reads the right one. */
-import { compileStep, count, defineOptimizer, reference } from "stepjit";
+import { compileStep, count, defineOptimizer, reference, SGD } from "stepjit";
 import { add, div, mul, select, sub, sum } from "stepjit/ops";
 import { describe, expect, test } from "vitest";
 import type { Backend, Runner } from "../../src/backends/backend.ts";
@@ -139,4 +139,18 @@ test("state of one number keeps its old contents through all phases of a step", 
   );
   expect(optimizer.parameters.map(({ numbers }) => numbers.get("mu"))).toEqual([0.25, 0.25, 0.25, 0.25]);
   expect(values).toEqual([2, 3, 4, 5].map((length) => 0.75 * length));
+});
+
+test("of two parameters with as many steps, the one whose state is new has a row of its own", () => {
+  const [a, b] = [new Float32Array(2), new Float32Array(2)];
+  const optimizer = new SGD([a, b], { lr: 1, dampening: 0.5 });
+  const { backend, rowOf } = watched();
+  const step = compileStep(optimizer, { backend });
+  const one = new Float32Array(2).fill(1);
+  step([null, one]);
+  (optimizer.paramGroups[0] as { momentum: number }).momentum = 0.5;
+  step([one, null]);
+  step([one, one]);
+  expect(rowOf.get(0)).not.toBe(rowOf.get(1));
+  expect([a[0], b[0]]).toEqual([-2, -2]); // a: 1, then 0.5 · 1 + 0.5 · 1; b: 1, then 1 without dampening
 });

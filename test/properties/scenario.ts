@@ -89,14 +89,19 @@ function usedGroups({ groups, tensors }: Scenario) {
     .filter(({ members }) => members.length > 0);
 }
 
+/** Blocks this thread, not its workers: they start up and read their mail. */
+function sleep(milliseconds: number): void {
+  if (milliseconds > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
 type RandomOptimizer = ReturnType<typeof optimizerOf>;
 
-/** The run on a backend: what there is after each step. */
+/** The run on a backend: what there is after each step. `pause`: milliseconds before each step. */
 export function runOn(
   backend: Backend | "reference",
   make: RandomOptimizer,
   scenario: Scenario,
-  threads = 1,
+  { threads = 1, pause = 0 } = {},
 ): Snapshot[] {
   const data = scenario.tensors.map((_, index) => startOf(scenario, index));
   const groups = usedGroups(scenario);
@@ -111,6 +116,7 @@ export function runOn(
   );
   const step = compileStep(optimizer, { backend, threads });
   const snapshots = Array.from({ length: STEPS }, (_, at) => {
+    sleep(pause);
     step(order.map((index) => gradientOf(scenario, index, at)));
     const snapshot: Snapshot = new Map();
     for (const { name, tensor, slots, numbers, count } of optimizer.parameters) {

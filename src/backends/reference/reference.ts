@@ -3,6 +3,7 @@
  * every other backend is compared with, to the bit where its arithmetic is reproducible.
  */
 
+import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import { evaluateFunc, flatDims, type Numbers } from "../../ir/evaluate.ts";
 import { axesOf } from "../../ir/extent.ts";
@@ -73,6 +74,8 @@ class ReferenceBackend implements Backend {
   }
 
   dispose(): void {}
+
+  [DISPOSE](): void {}
 }
 
 class ReferenceRunner implements Runner {

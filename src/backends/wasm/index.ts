@@ -1,4 +1,5 @@
 /** The WebAssembly SIMD backend: the default, and nothing to install. */
+import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import type { Func } from "../../ir/module.ts";
 import type { FloatType } from "../../ir/type.ts";
@@ -103,5 +104,9 @@ export class WasmBackend implements Backend {
 
   dispose(): void {
     this.#workforce.pool?.dispose();
+  }
+
+  [DISPOSE](): void {
+    this.dispose();
   }
 }

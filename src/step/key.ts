@@ -1,0 +1,52 @@
+/** The key of a step: all that its plan depends on, as parts that people can read. No hyperparameter's value is among them. */
+import type { Optimizer } from "../optim/optimizer.ts";
+import { memberNames } from "../trace/definition.ts";
+import type { EngineOptions } from "./options.ts";
+
+/** A key, part by part. */
+export type Key = ReadonlyMap<string, string>;
+
+export function keyOf(optimizer: Optimizer, { backend, numerics, transforms }: EngineOptions): Key {
+  const parts: [string, string][] = [
+    ["optimizer", optimizer.definition.name],
+    ["backend", backend.target],
+    ["numerics", numerics],
+    ["gradient transforms", transforms.map(({ name }) => name).join(", ") || "none"],
+    ["parameters", String(optimizer.parameters.length)],
+    ["state", `revision ${optimizer.revision}`],
+  ];
+  for (const group of optimizer.paramGroups) {
+    for (const [flag, value] of Object.entries(group.flags))
+      parts.push([flagPart(group.index, flag), String(value)]);
+    const dtypes = new Set(group.parameters.map(({ tensor }) => tensor.storage.dtype));
+    parts.push([`param group ${group.index}, dtypes`, [...dtypes].sort().join(", ")]);
+  }
+  return new Map(parts);
+}
+
+/** The flags of all groups, derived ones included: the part of the key that can change without a new revision. */
+export function flagsKey(optimizer: Optimizer): string {
+  return optimizer.paramGroups.map((group) => group.flagsKey).join("|");
+}
+
+/** Why a derived flag changed: the hyperparameters that left zero, by the flag's part of the key. */
+export function crossingsOf(optimizer: Optimizer, before: readonly Float64Array[]): Map<string, string> {
+  const names = hyperNames(optimizer);
+  const causes = new Map<string, string>();
+  for (const { index, numbers, derivedNames } of optimizer.paramGroups) {
+    const left = names.flatMap((name, i) =>
+      before[index]?.[i] === 0 && numbers[i] !== 0 ? [`${name} 0 → ${numbers[i]}`] : [],
+    );
+    if (left.length > 0) for (const flag of derivedNames) causes.set(flagPart(index, flag), left.join(", "));
+  }
+  return causes;
+}
+
+/** The members of all hyperparameters, in the order of a group's numbers. */
+export function hyperNames({ definition }: Optimizer): string[] {
+  return Object.entries(definition.hyper).flatMap(([name, spec]) => memberNames(name, spec.default));
+}
+
+function flagPart(group: number, flag: string): string {
+  return `param group ${group}, ${flag}`;
+}

@@ -1,0 +1,14 @@
+import type { Backend, Numerics } from "../backends/backend.ts";
+import type { TransformDefinition } from "../trace/definition.ts";
+import type { StepEvent } from "./events.ts";
+
+/** What to do when a kernel has to be compiled after the first step. */
+export type OnRecompile = "warn" | "error" | ((event: StepEvent) => void);
+
+export interface EngineOptions {
+  readonly backend: Backend;
+  readonly threads: number;
+  readonly numerics: Numerics;
+  readonly transforms: readonly TransformDefinition[];
+  readonly onRecompile: OnRecompile | undefined;
+}
