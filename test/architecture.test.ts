@@ -23,7 +23,7 @@ const PARTS: Readonly<
 
   // Where kernels run, and over what.
   "backends/backend.ts": { parts: ["type:ir", "type:dispose.ts"] },
-  plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts"] },
+  plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts", "error.ts"] },
   "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/wasm": {
     parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],

@@ -164,7 +164,7 @@ const DIRECTIVE = /["']use stepjit["']/;
 
 /**
  * Makes an optimizer class from its maths. Throws `not-transformed` where `update` still carries its directive, since the operators
- * in it would then compute on objects.
+ * in it would then compute on objects, and `invalid-option` for names that cannot be printed and flags that do not exist.
  */
 export function defineOptimizer<
   H extends HyperValues,
@@ -172,15 +172,9 @@ export function defineOptimizer<
   D extends FlagValues = Record<never, boolean>,
   S extends string = never,
 >(definition: OptimizerDefinition<H, F, D, S>): OptimizerClass<{ [K in keyof H]: Widened<H>[K] }, F> {
-  const { name, update } = definition;
-  if (DIRECTIVE.test(Function.prototype.toString.call(update)))
-    throw new StepjitError(
-      "not-transformed",
-      `${name}: update is marked "use stepjit" but was not transformed. Add stepjit/plugin to your bundler ` +
-        '(import stepjit from "stepjit/plugin"; plugins: [stepjit.vite()]) or run node --import stepjit/register; ' +
-        "or write the maths by name with stepjit/ops and without the directive.",
-    );
+  const { name } = definition;
   const erased = definition as unknown as AnyDefinition;
+  checkDefinition(erased);
   const made = class extends Optimizer {
     static readonly definition = erased;
     constructor(params: unknown, options?: object) {
@@ -189,4 +183,30 @@ export function defineOptimizer<
   };
   Object.defineProperty(made, "name", { value: name });
   return made as never;
+}
+
+function checkDefinition({ name, hyper, flags = {}, derive, state = {}, update }: AnyDefinition): void {
+  if (DIRECTIVE.test(Function.prototype.toString.call(update)))
+    throw new StepjitError(
+      "not-transformed",
+      `${name}: update is marked "use stepjit" but was not transformed. Add stepjit/plugin to your bundler ` +
+        '(import stepjit from "stepjit/plugin"; plugins: [stepjit.vite()]) or run node --import stepjit/register; ' +
+        "or write the maths by name with stepjit/ops and without the directive.",
+    );
+  if (!/^\w[\w .+-]*$/.test(name))
+    invalid(`an optimizer's name is of letters, digits and " _.+-", got ${show(name)}`);
+  for (const word of [...Object.keys(hyper), ...Object.keys(flags), ...Object.keys(state)])
+    if (!/^[A-Za-z_$][\w$]*$/.test(word))
+      invalid(`${name}: ${show(word)} is no name for a hyperparameter, flag or slot`);
+  const defaults = Object.fromEntries(Object.entries(hyper).map(([key, spec]) => [key, spec.default]));
+  const known = new Set([...Object.keys(flags), ...Object.keys(derive?.(defaults, flags) ?? {})]);
+  for (const [slot, spec] of Object.entries(state))
+    if (typeof spec === "object" && spec.when !== undefined && !known.has(spec.when))
+      invalid(
+        `${name}: state.${slot} exists when ${show(spec.when)}, which is no flag; there are ${[...known].join(", ") || "none"}`,
+      );
+}
+
+function invalid(message: string): never {
+  throw new StepjitError("invalid-option", message);
 }

@@ -3,9 +3,10 @@
  * nothing of it: another plan over the same classes compiles nothing.
  */
 import type { Backend, ClassLayout, Numerics, Pipeline, Runner, Storage } from "../backends/backend.ts";
+import { StepjitError } from "../error.ts";
 import type { Level } from "../ir/extent.ts";
 import { type Module, tensorTraffic, type Value } from "../ir/module.ts";
-import type { FloatType } from "../ir/type.ts";
+import { type FloatType, roundTo } from "../ir/type.ts";
 import { phasesOf } from "../passes/batch.ts";
 import { chunkTable } from "./chunks.ts";
 import { layoutOf } from "./layout.ts";
@@ -36,6 +37,8 @@ export interface PlanSpec {
   /** The hyperparameters of each group, kept up to date by their owner, and the names of the members in order. */
   readonly groups: readonly Float64Array[];
   readonly hyperNames: readonly string[];
+  /** What state of one number a parameter is rounded to, by slot; f64 where nothing is said. */
+  readonly numberTypes: ReadonlyMap<string, FloatType>;
   /** Step-level hyperparameters by name. */
   readonly stepHyper: ReadonlyMap<string, () => number>;
 }
@@ -48,7 +51,7 @@ export interface KernelText {
   readonly text: string;
 }
 
-/** The texts of all kernels of a module for one backend. */
+/** The texts of all kernels of a module for one backend. Throws `unsupported`. */
 export function kernelTexts(
   module: Module,
   layouts: readonly ClassLayout[],
@@ -58,7 +61,12 @@ export function kernelTexts(
   return phasesOf(module).flatMap(({ kernels }, phase) =>
     kernels.map((kernel) => {
       const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
-      const layout = layouts[classIndex] as ClassLayout;
+      const layout = layouts[classIndex];
+      if (!layout)
+        throw new StepjitError(
+          "unsupported",
+          `kernel "${kernel.name}": work over some axes only is not supported yet`,
+        );
       return { name: kernel.name, phase, classIndex, text: backend.emit(kernel, layout, numerics) };
     }),
   );
@@ -175,7 +183,10 @@ export class Plan {
       for (const { slot, value } of planned.slots)
         this.#runner.writeScalar(classIndex, index, slot, planned.program.registers[value] as number);
       for (const { name, value } of planned.state)
-        numbers.set(name, planned.program.registers[value] as number);
+        numbers.set(
+          name,
+          roundTo(this.spec.numberTypes.get(name) ?? "f64", planned.program.registers[value] as number),
+        );
     });
   }
 

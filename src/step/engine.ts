@@ -1,6 +1,7 @@
 /** The engine of one compiled step: keeps a plan that fits the optimizer, and runs it. */
 import type { ClassLayout } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
+import type { ParamGroup } from "../optim/group.ts";
 import { HyperCell, type Scalar } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter } from "../optim/parameter.ts";
@@ -123,18 +124,13 @@ export class Engine {
     const { definition, parameters, paramGroups } = this.optimizer;
     if (!this.#rowsAreOld) return;
     let anyFirst = false;
-    parameters.forEach((parameter) => {
+    for (const parameter of parameters) {
       const layout = planned.layouts[parameter.classIndex] as ClassLayout;
-      parameter.first = parameter.active && hasNewState(definition, parameter, layout);
-      if (!parameter.first) return;
-      anyFirst = true;
-      fillNewState(
-        definition,
-        parameter,
-        layout,
-        paramGroups[parameter.group] as (typeof paramGroups)[number],
-      );
-    });
+      const group = paramGroups[parameter.group] as ParamGroup;
+      parameter.first = parameter.active && hasNewState(definition, parameter, layout, group);
+      anyFirst ||= parameter.first;
+      if (parameter.first) fillNewState(definition, parameter, layout, group);
+    }
     planned.plan.assignRows();
     this.#countBytes(planned);
     this.#rowsAreOld = anyFirst;

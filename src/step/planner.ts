@@ -1,10 +1,12 @@
 /** Makes a plan that fits the optimizer as it is now: trace and kernels from the caches where they are there, then the tables. */
 import type { Backend, ClassLayout, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
+import type { FloatType } from "../ir/type.ts";
 import type { HyperCell } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter } from "../optim/parameter.ts";
 import { bytesPerElement, type KernelText, Plan } from "../plan/plan.ts";
+import { type AnyDefinition, count } from "../trace/definition.ts";
 import { type Compiled, compiledModule, pipelinesOf, textsFor } from "./cache.ts";
 import { classify } from "./classes.ts";
 import type { Occasion, StepEvent } from "./events.ts";
@@ -129,6 +131,7 @@ function layOut(
       parameters: optimizer.parameters,
       groups: optimizer.paramGroups.map(({ numbers }) => numbers),
       hyperNames: hyperNames(optimizer),
+      numberTypes: numberTypesOf(optimizer.definition),
       stepHyper: new Map([...stepHyper].map(([name, cell]) => [name, () => cell.numbers[0] as number])),
     },
     backend,
@@ -136,6 +139,15 @@ function layOut(
       const kernel = kernels.find((one) => one.phase === phase && one.classIndex === classIndex);
       return kernel ? (cache.get(kernel.text) ?? null) : null;
     },
+  );
+}
+
+/** What slots of one number a parameter are rounded to. */
+function numberTypesOf({ state }: AnyDefinition): Map<string, FloatType> {
+  return new Map(
+    Object.entries(state ?? {}).flatMap(([name, spec]) =>
+      spec !== count && spec.extent === "param" && spec.dtype ? [[name, spec.dtype] as const] : [],
+    ),
   );
 }
 

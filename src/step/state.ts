@@ -31,10 +31,11 @@ export function hasNewState(
   definition: AnyDefinition,
   { slots, numbers }: Parameter,
   layout: ClassLayout,
+  group: ParamGroup,
 ): boolean {
   return (
     slotNames(layout).some((name) => !slots.get(name)?.live) ||
-    numberSlots(definition).some(([name]) => !numbers.has(name))
+    numberSlots(definition, group).some(([name]) => !numbers.has(name))
   );
 }
 
@@ -55,7 +56,7 @@ export function fillNewState(
       slot.storage.view().fill(initialNumber(spec, group));
     Object.assign(slot, { live: true, zeroed: false });
   }
-  for (const [name, spec] of numberSlots(definition))
+  for (const [name, spec] of numberSlots(definition, group))
     if (!parameter.numbers.has(name)) parameter.numbers.set(name, initialNumber(spec, group));
 }
 
@@ -63,10 +64,10 @@ function initialNumber({ init = 0 }: StateSpec, { hyper }: ParamGroup): number {
   return typeof init === "function" ? init(hyper) : Number(init);
 }
 
-/** The slots of one number a parameter. */
-function numberSlots({ state }: AnyDefinition): [string, StateSpec][] {
+/** The slots of one number a parameter that exist under the group's flags. */
+function numberSlots({ state }: AnyDefinition, { flags }: ParamGroup): [string, StateSpec][] {
   return Object.entries(state ?? {}).filter((entry): entry is [string, StateSpec] => {
     const [, spec] = entry;
-    return spec !== count && spec.extent === "param";
+    return spec !== count && spec.extent === "param" && (!spec.when || flags[spec.when] === true);
   });
 }

@@ -30,7 +30,7 @@ export interface HyperSpec<T extends HyperValue> {
 export interface StateSpec<H extends HyperValues = HyperValues> {
   /** `element` (the default), `rows`, `cols` or `slab` of the parameter, or `"param"`: one number a parameter, kept on the host. */
   readonly extent?: Extent;
-  /** Default: the parameter's. At `"param"`: what the number is rounded to. */
+  /** Default: the parameter's, and over elements no other yet. At `"param"`: what the number is rounded to, default f64. */
   readonly dtype?: FloatType;
   /** What a new slot holds: a number (default 0), a function of the group's hyperparameters, or a copy of the parameter. */
   readonly init?: number | "param" | ((hyper: H) => number);

@@ -164,7 +164,12 @@ class TracedState {
       };
       return { get: absent, set: absent };
     }
-    const dtype = extent === "param" ? "f64" : (slot.dtype ?? spec.dtype);
+    if (extent !== "param" && slot.dtype && slot.dtype !== spec.dtype)
+      throw new StepjitError(
+        "unsupported",
+        `${owner}: state.${name} is ${slot.dtype} beside ${spec.dtype} parameters, which is not supported yet`,
+      );
+    const dtype = extent === "param" ? "f64" : spec.dtype;
     return {
       enumerable: true,
       get: () =>
