@@ -5,6 +5,7 @@ import type { Func, Value, ValueId } from "../../ir/module.ts";
 import { opInfo } from "../../ir/ops.ts";
 import { printType } from "../../ir/type.ts";
 import type { ClassLayout } from "../backend.ts";
+import { type Branches, findBranches } from "./branches.ts";
 import { findMultiplyAdds, type MultiplyAdd } from "./multiplyadd.ts";
 import { spell } from "./spelling.ts";
 
@@ -25,6 +26,7 @@ export interface Scope {
   readonly names: readonly string[];
   /** Roles that this kernel reads or writes, in the layout's order. */
   readonly roles: readonly string[];
+  readonly branches: Branches;
   /** By the number of the addition or subtraction. */
   readonly multiplyAdds: ReadonlyMap<ValueId, MultiplyAdd>;
   readonly stores: readonly { readonly role: string; readonly value: ValueId }[];
@@ -48,6 +50,11 @@ export function makeScope(kernel: Func, layout: ClassLayout, mayFuse: boolean): 
     parts,
     names: nameValues(kernel, parts),
     roles: rolesOf([...loads, ...stores.map(({ role }) => role)], layout),
+    branches: findBranches(
+      kernel,
+      (id) => parts[id] === "uniform",
+      (id) => parts[id] === "map" || parts[id] === "absorbed",
+    ),
     multiplyAdds,
     stores,
     totals,
