@@ -67,8 +67,8 @@ export function makePlan(order: Order): Planned {
   optimizer.parameters.forEach((parameter, index) => {
     parameter.classIndex = indices[index] as number;
     parameter.active = false;
-    placeState(parameter, compiled.layouts[parameter.classIndex] as ClassLayout, backend);
   });
+  placeState(optimizer.parameters, compiled.layouts, backend);
   const plan = layOut(order, compiled, classes, kernels);
   const tensors = bindTensors(optimizer, backend, plan);
   log({ kind: "plan", ...occasion, milliseconds: performance.now() - start });

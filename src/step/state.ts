@@ -4,15 +4,29 @@ import type { ParamGroup } from "../optim/group.ts";
 import type { Parameter, Slot } from "../optim/parameter.ts";
 import { type AnyDefinition, count, type StateSpec } from "../trace/definition.ts";
 
-/** Gives a parameter's slots a place on this backend, moving what lives elsewhere. Throws `out-of-memory`. */
-export function placeState(parameter: Parameter, layout: ClassLayout, backend: Backend): void {
-  for (const name of slotNames(layout)) {
-    const slot = parameter.slots.get(name);
-    if (slot && backend.owns(slot.storage)) continue;
-    const storage = backend.allocate(layout.dtype, parameter.elements);
-    if (slot) moveTo(slot, storage);
-    else parameter.slots.set(name, { storage, live: false, zeroed: true });
-  }
+/**
+ * Gives the parameters' slots a place on this backend, moving what lives elsewhere. Slot by slot, so that one slot's contents lie
+ * side by side for all parameters: a kernel that goes from one small tensor to the next then reads on where it was, which is what
+ * prefetchers follow. Throws `out-of-memory`.
+ */
+export function placeState(
+  parameters: readonly Parameter[],
+  layouts: readonly ClassLayout[],
+  backend: Backend,
+): void {
+  const layoutOf = ({ classIndex }: Parameter) => layouts[classIndex] as ClassLayout;
+  for (const name of new Set(layouts.flatMap(slotNames)))
+    for (const parameter of parameters)
+      if (slotNames(layoutOf(parameter)).includes(name))
+        placeSlot(parameter, name, layoutOf(parameter), backend);
+}
+
+function placeSlot(parameter: Parameter, name: string, { dtype }: ClassLayout, backend: Backend): void {
+  const slot = parameter.slots.get(name);
+  if (slot && backend.owns(slot.storage)) return;
+  const storage = backend.allocate(dtype, parameter.elements);
+  if (slot) moveTo(slot, storage);
+  else parameter.slots.set(name, { storage, live: false, zeroed: true });
 }
 
 function moveTo(slot: Slot, storage: Storage): void {
