@@ -8,6 +8,13 @@ export type TensorDType = "float32" | "float64";
 
 export const DTYPE_NAMES: Readonly<Record<FloatType, TensorDType>> = { f32: "float32", f64: "float64" };
 
+let disposals = 0;
+
+/** How many tensors were ever disposed: while it stays the same, none has to be asked. */
+export function disposedSoFar(): number {
+  return disposals;
+}
+
 /**
  * Row-major numbers in a backend's memory, which a step updates in place. Made by `tensor(shape)` or `tensor(data, shape)`.
  * The memory is given back by `dispose()` (or `using`), never by the garbage collector.
@@ -50,8 +57,10 @@ export class Tensor {
 
   /** Gives the memory back. Doing it twice is fine. */
   dispose(): void {
-    this.#storage?.free();
+    if (!this.#storage) return;
+    this.#storage.free();
     this.#storage = undefined;
+    disposals++;
   }
 
   [DISPOSE](): void {

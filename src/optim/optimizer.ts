@@ -15,6 +15,7 @@ import {
   Parameter,
   type ParamGroupInput,
   type ParamList,
+  StepCounts,
 } from "./parameter.ts";
 import { loadStateDict, type StateDict, stateDict } from "./state-dict.ts";
 
@@ -54,6 +55,8 @@ export class Optimizer {
   driver: object | undefined;
   /** @internal Why a step failed half-way, if one did: parameters and state may be mixed. */
   poison: unknown;
+  /** @internal */
+  readonly counts = new StepCounts();
   readonly #defaults: Record<string, unknown>;
   readonly #groups: ParamGroup[] = [];
   readonly #parameters: Parameter[] = [];
@@ -136,7 +139,8 @@ export class Optimizer {
         refuse(
           `${this.definition.name}: either all parameters have names or none; parameter ${show(name ?? offset)} of group ${index} differs`,
         );
-      return new Parameter(name ?? String(this.#parameters.length + offset), tensor, index);
+      const id = this.#parameters.length + offset;
+      return new Parameter(name ?? String(id), tensor, id, index, this.counts);
     });
     const seen = new Set<unknown>(this.#parameters.flatMap(identities));
     for (const parameter of parameters)
@@ -147,6 +151,7 @@ export class Optimizer {
       }
     this.#groups.push(new ParamGroup(this.definition, index, parameters, { ...this.#defaults, ...options }));
     this.#parameters.push(...parameters);
+    this.counts.grow(this.#parameters.length);
     this.revision++;
   }
 }

@@ -13,31 +13,58 @@ export interface Slot {
   zeroed: boolean;
 }
 
-/** What a step keeps for one parameter; the plan reads and advances it. */
+/**
+ * Steps taken, by parameter: one array, since a step advances them all, and by then the kernels have driven a thousand scattered
+ * objects from the caches.
+ */
+export class StepCounts {
+  values = new Float64Array(0);
+
+  /** Room for this many parameters. */
+  grow(length: number): void {
+    const values = new Float64Array(length);
+    values.set(this.values);
+    this.values = values;
+  }
+}
+
+/** What a step keeps for one parameter. */
 export class Parameter {
   readonly name: string;
   readonly tensor: Tensor;
   readonly elements: number;
+  /** Its place among the optimizer's parameters: torch's packed id. */
+  readonly index: number;
   /** Index of its param group. */
   readonly group: number;
+  readonly #counts: StepCounts;
   /** Index of its parameter class in the current plan. */
   classIndex = 0;
   /** Whether it has a gradient in the coming step. */
   active = false;
   /** Whether a state slot of it is new in the coming step. */
   first = false;
-  /** Steps taken. */
-  count = 0;
   /** State over elements, by slot name. */
   readonly slots = new Map<string, Slot>();
   /** State of one number, by slot name; kept on the host. */
   readonly numbers = new Map<string, number>();
 
-  constructor(name: string, tensor: Tensor, group: number) {
+  constructor(name: string, tensor: Tensor, index: number, group: number, counts: StepCounts) {
     this.name = name;
     this.tensor = tensor;
     this.elements = tensor.size;
+    this.index = index;
     this.group = group;
+    this.#counts = counts;
+  }
+
+  /** Steps taken. */
+  get count(): number {
+    return this.#counts.values[this.index] as number;
+  }
+
+  set count(steps: number) {
+    this.#counts.values[this.index] = steps;
   }
 }
 

@@ -20,8 +20,6 @@ export interface PlannedParameter {
   readonly group: number;
   /** Whether it takes part in the coming step. */
   active: boolean;
-  /** Steps taken. */
-  count: number;
   /** Whether a state slot of it is new in the coming step. */
   first: boolean;
   /** State of one number, by slot. */
@@ -34,6 +32,8 @@ export interface PlanSpec {
   readonly module: Module;
   readonly classes: readonly { readonly name: string; readonly dtype: FloatType }[];
   readonly parameters: readonly PlannedParameter[];
+  /** Steps taken, by parameter; the plan advances them. */
+  readonly counts: Float64Array;
   /** The hyperparameters of each group, kept up to date by their owner, and the names of the members in order. */
   readonly groups: readonly Float64Array[];
   readonly hyperNames: readonly string[];
@@ -83,6 +83,8 @@ export class Plan {
   readonly #given = new Map<string, number>();
   readonly #phases: readonly PlannedPhase[];
   #rows: Row[] = [];
+  /** The parameters that take part. */
+  #active: number[] = [];
   /** Classes whose scalar rows cannot be shared: they read something that each parameter has for itself. */
   readonly #ownRows: readonly boolean[];
 
@@ -122,9 +124,12 @@ export class Plan {
   assignRows(): void {
     const rows = new Map<string, number>();
     this.#rows = [];
-    this.spec.parameters.forEach(({ active, classIndex, group, count, first }, tensor) => {
+    this.#active = [];
+    this.spec.parameters.forEach(({ active, classIndex, group, first }, tensor) => {
+      const count = this.spec.counts[tensor] as number;
       this.#runner.setActive(tensor, active);
       if (!active) return;
+      this.#active.push(tensor);
       const key = this.#ownRows[classIndex] ? `tensor ${tensor}` : `${classIndex} ${group} ${count} ${first}`;
       let row = rows.get(key);
       if (row === undefined) {
@@ -144,8 +149,8 @@ export class Plan {
 
   /** Runs all phases. Counts advance by one for what is active. */
   run(threads: number): void {
-    const { parameters } = this.spec;
-    for (const row of this.#rows) row.count = (parameters[row.tensor] as PlannedParameter).count + 1;
+    const { parameters, counts } = this.spec;
+    for (const row of this.#rows) row.count = (counts[row.tensor] as number) + 1;
     this.#phases.forEach((phase, index) => {
       this.#runStepBody(phase);
       this.#runScalars(phase);
@@ -160,7 +165,7 @@ export class Plan {
           parameters,
         );
     });
-    for (const parameter of parameters) if (parameter.active) parameter.count++;
+    for (const tensor of this.#active) counts[tensor] = (counts[tensor] as number) + 1;
   }
 
   dispose(): void {

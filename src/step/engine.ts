@@ -5,6 +5,7 @@ import type { ParamGroup } from "../optim/group.ts";
 import { HyperCell, type Scalar } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter } from "../optim/parameter.ts";
+import { disposedSoFar } from "../tensor.ts";
 import { occasionOf, type StepEvent } from "./events.ts";
 import type { Gradients } from "./gradients.ts";
 import { crossingsOf, flagsKey, keyOf } from "./key.ts";
@@ -28,6 +29,8 @@ export class Engine {
   #numbers: Float64Array[] = [];
   /** Which parameters take part, or are new, differs from what the scalar rows were dealt out for. */
   #rowsAreOld = true;
+  /** Tensors disposed, of anyone's, when all parameters were known to be there. */
+  #disposals = -1;
   #disposed = false;
 
   constructor(optimizer: Optimizer, options: EngineOptions) {
@@ -94,12 +97,14 @@ export class Engine {
         `a step of ${this.optimizer.definition.name} was used after dispose()`,
       );
     this.optimizer.checkUsable();
+    if (this.#disposals === disposedSoFar()) return;
     for (const { name, tensor } of this.optimizer.parameters)
       if (tensor.disposed)
         throw new StepjitError(
           "disposed",
           `${this.optimizer.definition.name}: parameter "${name}" was disposed`,
         );
+    this.#disposals = disposedSoFar();
   }
 
   #refreshNumbers(): void {

@@ -3,7 +3,7 @@ import { StepjitError } from "../error.ts";
 import { show } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter } from "../optim/parameter.ts";
-import { DTYPE_NAMES, dtypeOf, isFloatArray, Tensor } from "../tensor.ts";
+import { DTYPE_NAMES, disposedSoFar, dtypeOf, isFloatArray, Tensor } from "../tensor.ts";
 
 /** A gradient: null or undefined where there is none. */
 export type Gradient = Tensor | FloatArray | null | undefined;
@@ -30,9 +30,12 @@ export class GradientReader {
   #record: Gradients | undefined;
   /** This step's gradients, in order; kept to spare an allocation a step. */
   #given: Gradient[];
-  /** The last step's, and the tensors among them. */
+  /** The last step's. */
   #last: Gradient[];
-  readonly #tensors: (Tensor | undefined)[];
+  /** Tensors disposed when these were looked at. */
+  #disposals = disposedSoFar();
+  /** Parameters whose gradients are copied. */
+  #copied: number[] = [];
   readonly #sources: (Source | null)[];
   readonly #mirrors: (Storage | undefined)[];
 
@@ -44,7 +47,6 @@ export class GradientReader {
     const count = this.#names.length;
     this.#given = new Array(count).fill(undefined);
     this.#last = new Array(count).fill(undefined);
-    this.#tensors = new Array(count).fill(undefined);
     this.#sources = new Array(count).fill(null);
     this.#mirrors = new Array(count).fill(undefined);
   }
@@ -57,8 +59,9 @@ export class GradientReader {
     this.#read(gradients);
     const [given, last] = [this.#given, this.#last];
     const changed: number[] = [];
+    const someDisposed = this.#disposals !== disposedSoFar();
     for (let i = 0; i < given.length; i++)
-      if (given[i] !== last[i] || this.#tensors[i]?.disposed) changed.push(i);
+      if (given[i] !== last[i] || (someDisposed && isDisposed(given[i]))) changed.push(i);
     if (changed.length > 0 || gradients !== this.#record) this.#checkNames(gradients);
     const found = changed.map((i) => this.#locate(i, given[i]));
     return { changed, commit: () => this.#take(gradients, changed, found) };
@@ -71,10 +74,11 @@ export class GradientReader {
   ): void {
     this.#record = gradients;
     changed.forEach((i, position) => {
-      const gradient = this.#given[i];
-      this.#tensors[i] = gradient instanceof Tensor ? gradient : undefined;
       this.#sources[i] = found[position] as Source | null;
     });
+    if (changed.length > 0)
+      this.#copied = this.#names.flatMap((_, i) => (this.#sources[i]?.copyFrom ? [i] : []));
+    this.#disposals = disposedSoFar();
     [this.#given, this.#last] = [this.#last, this.#given];
   }
 
@@ -85,24 +89,25 @@ export class GradientReader {
   /** Brings foreign gradients to where kernels can read them. Gives the bytes copied. */
   copyIn(): number {
     let bytes = 0;
-    for (const source of this.#sources)
-      if (source?.copyFrom) {
-        const data = source.copyFrom();
-        source.storage.view().set(data);
-        bytes += data.byteLength;
-      }
+    for (const i of this.#copied) {
+      const { storage, copyFrom } = this.#sources[i] as Source;
+      const data = (copyFrom as () => FloatArray)();
+      storage.view().set(data);
+      bytes += data.byteLength;
+    }
     return bytes;
   }
 
   /** Which parameters' gradients are copied at every step. */
   get copied(): Parameter[] {
-    return this.#optimizer.parameters.filter((_, i) => this.#sources[i]?.copyFrom);
+    return this.#copied.map((i) => this.#optimizer.parameters[i] as Parameter);
   }
 
   dispose(): void {
     for (const mirror of this.#mirrors) mirror?.free();
     this.#mirrors.fill(undefined);
     this.#sources.fill(null);
+    this.#copied = [];
   }
 
   /** Puts the gradients in order. */
@@ -171,6 +176,10 @@ export class GradientReader {
     this.#mirrors[index] = mirror;
     return { storage: mirror, copyFrom: () => (gradient instanceof Tensor ? gradient.data : gradient) };
   }
+}
+
+function isDisposed(gradient: Gradient): boolean {
+  return gradient instanceof Tensor && gradient.disposed;
 }
 
 function listed(names: readonly string[]): string {

@@ -129,6 +129,7 @@ function layOut(
       module,
       classes,
       parameters: optimizer.parameters,
+      counts: optimizer.counts.values,
       groups: optimizer.paramGroups.map(({ numbers }) => numbers),
       hyperNames: hyperNames(optimizer),
       numberTypes: numberTypesOf(optimizer.definition),
