@@ -27,7 +27,7 @@ const USAGE = `npm run bench -- [--set NAME]… [--optimizer NAME]… [--threads
   --set        what to measure, may be repeated: ${PARTS.join(", ")}. Default: all
   --optimizer  may be repeated: ${OPTIMIZERS.join(", ")}. Default: both
   --threads    the most threads that stepjit and the memory floor use, besides one. Default: ${availableParallelism()}
-  --quick      a tenth of the repetitions, for a first look
+  --quick      a fifth of the repetitions, for a first look
   --help       this text`;
 
 interface Asked {

@@ -10,8 +10,8 @@ export interface Effort {
   readonly fewestTurns: number;
 }
 
-export const THOROUGH: Effort = { warmUp: 600, timed: 2500, fewestTurns: 7 };
-export const QUICK: Effort = { warmUp: 200, timed: 300, fewestTurns: 3 };
+export const THOROUGH: Effort = { warmUp: 500, timed: 1000, fewestTurns: 5 };
+export const QUICK: Effort = { warmUp: 150, timed: 200, fewestTurns: 3 };
 
 /** Milliseconds a step, over turns; a turn counts as the mean of its steps. */
 export interface Timing {

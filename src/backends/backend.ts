@@ -43,7 +43,7 @@ export interface Tables {
   readonly classes: readonly ClassLayout[];
   /** A row per parameter. */
   readonly tensors: readonly { readonly classIndex: number; readonly elements: number }[];
-  /** Four u32 a chunk: tensor, start and length in elements, partial slot. Boundaries are multiples of 256 elements. */
+  /** Four u32 a chunk: tensor, start and length in elements, partial slot (below the number of chunks). Boundaries are multiples of 256. */
   readonly chunks: Uint32Array;
   /** Where each span starts in `chunks`, and the end: what a worker claims at once. */
   readonly spans: Uint32Array;

@@ -13,6 +13,7 @@ export class ParamGroup {
   readonly #definition: AnyDefinition;
   readonly #parameters: Parameter[];
   readonly #cells: Record<string, HyperCell>;
+  readonly #order: readonly HyperCell[];
   readonly #flags: FlagValues;
   /** Derived flags: true where the numbers say so, or where state is there for them. */
   #derived: FlagValues = {};
@@ -34,13 +35,14 @@ export class ParamGroup {
     this.#cells = Object.fromEntries(
       Object.entries(definition.hyper).map(([name, spec]) => [name, new HyperCell(name, spec)]),
     );
+    this.#order = Object.values(this.#cells);
     for (const name of Object.keys(this.settings))
       Object.defineProperty(this, name, {
         enumerable: true,
         get: () => this.settings[name],
         set: (value: unknown) => this.assign({ [name]: value }),
       });
-    this.#numbers = new Float64Array(Object.values(this.#cells).reduce((sum, { size }) => sum + size, 0));
+    this.#numbers = new Float64Array(this.#order.reduce((sum, { size }) => sum + size, 0));
     this.assign(options);
     this.refresh();
   }
@@ -60,7 +62,9 @@ export class ParamGroup {
   }
 
   get hyper(): HyperValues {
-    return Object.fromEntries(Object.entries(this.#cells).map(([name, cell]) => [name, cell.value]));
+    const hyper: HyperValues = {};
+    for (const cell of this.#order) hyper[cell.name] = cell.value;
+    return hyper;
   }
 
   /** Flags and derived flags: what the maths depends on. */
@@ -125,14 +129,23 @@ export class ParamGroup {
    * that was set to something that is not allowed.
    */
   refresh(): boolean {
-    const cells = Object.values(this.#cells);
-    const next = cells.flatMap((cell) => cell.numbers);
-    if (next.every((number, index) => Object.is(number, this.#numbers[index]))) return false;
-    for (const cell of cells) for (const number of cell.numbers) cell.checkNumber(number, this.#where);
-    this.#checkTogether(this.hyper, this.#flags);
-    this.#numbers.set(next);
+    if (!this.#differs()) return false;
+    for (const cell of this.#order)
+      for (let i = 0; i < cell.size; i++)
+        if (!cell.fits(cell.numberAt(i))) cell.refuseNumber(cell.numberAt(i), this.#where);
+    if (this.#definition.check) this.#checkTogether(this.hyper, this.#flags);
+    let at = 0;
+    for (const cell of this.#order)
+      for (let i = 0; i < cell.size; i++) this.#numbers[at++] = cell.numberAt(i);
     this.#derive();
     return true;
+  }
+
+  #differs(): boolean {
+    let at = 0;
+    for (const cell of this.#order)
+      for (let i = 0; i < cell.size; i++) if (!Object.is(cell.numberAt(i), this.#numbers[at++])) return true;
+    return false;
   }
 
   /** @internal State is there for these derived flags (planned, or loaded): from now on they hold whatever the numbers are. */
@@ -142,8 +155,10 @@ export class ParamGroup {
   }
 
   #derive(): void {
-    const now = this.#definition.derive?.(this.hyper, this.#flags) ?? {};
-    for (const [name, value] of Object.entries(now)) this.#derived[name] = value || this.#kept.has(name);
+    if (this.#definition.derive) {
+      const now = this.#definition.derive(this.hyper, this.#flags);
+      for (const name of Object.keys(now)) this.#derived[name] = now[name] || this.#kept.has(name);
+    }
     this.#flagsKey = Object.values(this.flags).map(Number).join("");
   }
 

@@ -39,6 +39,12 @@ export class HyperCell {
     return this.#members.length;
   }
 
+  /** One of the current numbers. */
+  numberAt(index: number): number {
+    const member = this.#members[index] as number | Scalar;
+    return member instanceof Scalar ? member.value : member;
+  }
+
   /** The current numbers. */
   get numbers(): number[] {
     return this.#members.map((member) => (member instanceof Scalar ? member.value : member));
@@ -78,23 +84,26 @@ export class HyperCell {
 
   /** Throws where a number is not finite or out of bounds. */
   checkNumber(number: number, where: string): void {
+    if (!this.fits(number)) this.refuseNumber(number, where);
+  }
+
+  fits(number: number): boolean {
+    const { min = number, max = number, below = Number.POSITIVE_INFINITY } = this.#spec;
+    return Number.isFinite(number) && number >= min && number <= max && number < below;
+  }
+
+  refuseNumber(number: number, where: string): never {
     const { min, max, below } = this.#spec;
     const bounds = [
       min !== undefined && `at least ${min}`,
       max !== undefined && `at most ${max}`,
       below !== undefined && `less than ${below}`,
     ].filter(Boolean);
-    const fits =
-      Number.isFinite(number) &&
-      !(number < (min ?? number)) &&
-      !(number > (max ?? number)) &&
-      number < (below ?? Infinity);
-    if (!fits)
-      this.#refuse(
-        number,
-        `has to be a finite number${bounds.length > 0 ? `, ${bounds.join(" and ")}` : ""}`,
-        where,
-      );
+    return this.#refuse(
+      number,
+      `has to be a finite number${bounds.length > 0 ? `, ${bounds.join(" and ")}` : ""}`,
+      where,
+    );
   }
 
   #refuse(value: unknown, rule: string, where: string): never {

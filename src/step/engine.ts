@@ -11,7 +11,7 @@ import type { Gradients } from "./gradients.ts";
 import { crossingsOf, flagsKey, keyOf } from "./key.ts";
 import type { EngineOptions } from "./options.ts";
 import { makePlan, type Planned, releasePlan } from "./planner.ts";
-import { fillNewState, hasNewState } from "./state.ts";
+import { StateShape } from "./state.ts";
 
 export class Engine {
   readonly optimizer: Optimizer;
@@ -128,13 +128,22 @@ export class Engine {
   #takeNewState(planned: Planned): void {
     const { definition, parameters, paramGroups } = this.optimizer;
     if (!this.#rowsAreOld) return;
+    const shapes = new Map<string, StateShape>();
     let anyFirst = false;
     for (const parameter of parameters) {
-      const layout = planned.layouts[parameter.classIndex] as ClassLayout;
-      const group = paramGroups[parameter.group] as ParamGroup;
-      parameter.first = parameter.active && hasNewState(definition, parameter, layout, group);
+      const { classIndex, group } = parameter;
+      const key = `${classIndex} ${group}`;
+      const shape =
+        shapes.get(key) ??
+        new StateShape(
+          definition,
+          planned.layouts[classIndex] as ClassLayout,
+          paramGroups[group] as ParamGroup,
+        );
+      shapes.set(key, shape);
+      parameter.first = parameter.active && shape.isNewFor(parameter);
       anyFirst ||= parameter.first;
-      if (parameter.first) fillNewState(definition, parameter, layout, group);
+      if (parameter.first) shape.fill(parameter);
     }
     planned.plan.assignRows();
     this.#countBytes(planned);

@@ -14,11 +14,11 @@ export function placeState(
   layouts: readonly ClassLayout[],
   backend: Backend,
 ): void {
-  const layoutOf = ({ classIndex }: Parameter) => layouts[classIndex] as ClassLayout;
-  for (const name of new Set(layouts.flatMap(slotNames)))
+  const slotsOf = layouts.map(slotNames);
+  for (const name of new Set(slotsOf.flat()))
     for (const parameter of parameters)
-      if (slotNames(layoutOf(parameter)).includes(name))
-        placeSlot(parameter, name, layoutOf(parameter), backend);
+      if (slotsOf[parameter.classIndex]?.includes(name))
+        placeSlot(parameter, name, layouts[parameter.classIndex] as ClassLayout, backend);
 }
 
 function placeSlot(parameter: Parameter, name: string, { dtype }: ClassLayout, backend: Backend): void {
@@ -40,48 +40,43 @@ export function slotNames({ roles }: ClassLayout): string[] {
   return roles.filter((role) => role.startsWith("state.")).map((role) => role.slice("state.".length));
 }
 
-/** True where a slot of the parameter is still to be filled. */
-export function hasNewState(
-  definition: AnyDefinition,
-  { slots, numbers }: Parameter,
-  layout: ClassLayout,
-  group: ParamGroup,
-): boolean {
-  return (
-    slotNames(layout).some((name) => !slots.get(name)?.live) ||
-    numberSlots(definition, group).some(([name]) => !numbers.has(name))
-  );
-}
+/** The state that one class has in one group, and what it starts from. */
+export class StateShape {
+  readonly #slots: readonly (readonly [string, StateSpec])[];
+  readonly #numbers: readonly (readonly [string, StateSpec])[];
+  readonly #group: ParamGroup;
 
-/** Fills what is new, as the definition says, just before the parameter's step. */
-export function fillNewState(
-  definition: AnyDefinition,
-  parameter: Parameter,
-  layout: ClassLayout,
-  group: ParamGroup,
-): void {
-  const specs = definition.state ?? {};
-  for (const name of slotNames(layout)) {
-    const slot = parameter.slots.get(name) as Slot;
-    if (slot.live) continue;
-    const spec = specs[name] as StateSpec;
-    if (spec.init === "param") (slot.storage.view() as Float64Array).set(parameter.tensor.data);
-    else if (initialNumber(spec, group) !== 0 || !slot.zeroed)
-      slot.storage.view().fill(initialNumber(spec, group));
-    Object.assign(slot, { live: true, zeroed: false });
+  constructor({ state = {} }: AnyDefinition, layout: ClassLayout, group: ParamGroup) {
+    const { flags } = group;
+    const exists = ({ when }: StateSpec) => when === undefined || flags[when] === true;
+    this.#group = group;
+    this.#slots = slotNames(layout).map((name) => [name, state[name] as StateSpec]);
+    this.#numbers = Object.entries(state).flatMap(([name, spec]) =>
+      spec !== count && spec.extent === "param" && exists(spec) ? [[name, spec] as const] : [],
+    );
   }
-  for (const [name, spec] of numberSlots(definition, group))
-    if (!parameter.numbers.has(name)) parameter.numbers.set(name, initialNumber(spec, group));
-}
 
-function initialNumber({ init = 0 }: StateSpec, { hyper }: ParamGroup): number {
-  return typeof init === "function" ? init(hyper) : Number(init);
-}
+  /** True where something of the parameter's is still to be filled. */
+  isNewFor({ slots, numbers }: Parameter): boolean {
+    return (
+      this.#slots.some(([name]) => !slots.get(name)?.live) ||
+      this.#numbers.some(([name]) => !numbers.has(name))
+    );
+  }
 
-/** The slots of one number a parameter that exist under the group's flags. */
-function numberSlots({ state }: AnyDefinition, { flags }: ParamGroup): [string, StateSpec][] {
-  return Object.entries(state ?? {}).filter((entry): entry is [string, StateSpec] => {
-    const [, spec] = entry;
-    return spec !== count && spec.extent === "param" && (!spec.when || flags[spec.when] === true);
-  });
+  /** Fills what is new, as the definition says, just before the parameter's step. */
+  fill({ slots, numbers, tensor }: Parameter): void {
+    for (const [name, spec] of this.#slots) {
+      const slot = slots.get(name) as Slot;
+      if (slot.live) continue;
+      if (spec.init === "param") (slot.storage.view() as Float64Array).set(tensor.data);
+      else if (this.#initial(spec) !== 0 || !slot.zeroed) slot.storage.view().fill(this.#initial(spec));
+      Object.assign(slot, { live: true, zeroed: false });
+    }
+    for (const [name, spec] of this.#numbers) if (!numbers.has(name)) numbers.set(name, this.#initial(spec));
+  }
+
+  #initial({ init = 0 }: StateSpec): number {
+    return typeof init === "function" ? init(this.#group.hyper) : Number(init);
+  }
 }

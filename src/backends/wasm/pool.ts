@@ -1,7 +1,7 @@
 /**
  * Threads for one heap. A launch is published in the control block; whoever is awake claims spans of it, the caller included, so
- * a launch never waits for a worker that has claimed nothing. Workers are started by the first launch that is worth it, and
- * join when they are ready.
+ * a launch never waits for a worker that has claimed nothing. Workers are started by the second launch that is worth it,
+ * and join when they are ready.
  */
 import type { Worker as NodeWorker } from "node:worker_threads";
 import type { Heap } from "./heap.ts";
@@ -55,7 +55,8 @@ export class Pool {
 
   /** Runs a job to its end, on at most this many threads. Throws where a kernel trapped, on whichever thread. */
   run({ address, kernels }: Job, threads: number): void {
-    this.#workers ??= this.#start();
+    // Not in the first launch: starting workers would be most of a first step's time.
+    if (this.#epoch > 0) this.#workers ??= this.#start();
     const words = this.#words;
     words[CONTROL.job / 4] = address;
     words[CONTROL.threads / 4] = threads;

@@ -20,6 +20,9 @@ import type { Workforce } from "./workforce.ts";
 /** A smaller launch is over before a second thread has seen it. */
 const PARALLEL_ELEMENTS = 128 * 1024;
 
+/** u32 words a chunk; there are as many partial slots as chunks. */
+const CHUNK_WORDS = CHUNK.bytes / 4;
+
 /** A compiled kernel and its place in every thread's function table. */
 export interface WasmPipeline {
   readonly text: string;
@@ -143,7 +146,7 @@ export class WasmRunner implements Runner {
       spanCount,
       kernels: 1 + Math.max(-1, ...indices.filter((kernel) => kernel !== NO_KERNEL)),
       partials: place.partials,
-      partialCount: totals * slotCount(chunks),
+      partialCount: totals * (chunks.length / CHUNK_WORDS),
     };
   }
 }
@@ -166,7 +169,7 @@ interface Places {
 /** Every table's offset in the plan's block: each on its own cache lines. */
 function placeTables(tables: Tables, tensorBytes: number, scalarBytes: number): Places {
   const { classes, tensors, chunks, spans, phases } = tables;
-  const slots = slotCount(chunks);
+  const slots = chunks.length / CHUNK_WORDS;
   let end = 0;
   const place = (bytes: number): number => {
     const start = end;
@@ -187,12 +190,4 @@ function placeTables(tables: Tables, tensorBytes: number, scalarBytes: number): 
       return end;
     },
   };
-}
-
-/** Partial slots that the chunks name. */
-function slotCount(chunks: Uint32Array): number {
-  let count = 0;
-  for (let i = CHUNK.slot / 4; i < chunks.length; i += CHUNK.bytes / 4)
-    count = Math.max(count, (chunks[i] as number) + 1);
-  return count;
 }

@@ -33,10 +33,14 @@ function poolWith(threads: number, caller: Caller): Workforce & { pool: Pool } {
   const heap = new OwnHeap();
   const { walker } = employ(heap, 1);
   const module = new WebAssembly.Module(assemble(walkerText(true)) as Uint8Array<ArrayBuffer>);
-  const work = (control: number) =>
-    caller(walker, control, new Int32Array(heap.memory.buffer, control, CONTROL.bytes / 4));
+  let isFirst = true;
+  const work = (control: number) => {
+    if (!isFirst) caller(walker, control, new Int32Array(heap.memory.buffer, control, CONTROL.bytes / 4));
+    isFirst = false;
+  };
   const pool = new Pool(heap, { kernels: walker.kernels, walk: walker.walk, work }, module, threads);
   pools.push(pool);
+  pool.run({ address: heap.allocate(JOB.bytes), spanCount: 0, kernels: 0 }, 1); // workers start with the second launch
   return { heap, walker, pool };
 }
 
