@@ -92,7 +92,7 @@ describe("explain", () => {
     expect(text).toMatchInlineSnapshot(`
       "AdamW + clip on wasm: 2 launches a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 16 elements
-        class "AdamW f64 amsgrad hasFirstMoment": 1 parameters, 2 elements
+        class "AdamW f64 amsgrad hasFirstMoment": 1 parameter, 2 elements
         kernel "AdamW f32 hasFirstMoment" phase 0: 3 ops over grad
         kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops over grad
         kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
@@ -101,7 +101,7 @@ describe("explain", () => {
         bytes "AdamW f64 amsgrad hasFirstMoment": 80 an element, 72 at least
         barrier "AdamW f32 hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
         barrier "AdamW f64 amsgrad hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
-        copies 144 bytes a step (2 tensors outside the backend's memory; make them with tensor()):
+        copies 144 bytes a step (2 tensors outside the backend's memory; tensor() makes them inside):
           parameter "fc.weight": 96 bytes
           gradient "fc.weight": 48 bytes"
     `);

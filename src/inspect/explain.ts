@@ -92,9 +92,10 @@ function asText(explanation: Omit<Explanation, "toString">): string {
   const { optimizer, backend, classes, kernels, launches, bytes, copies, barriers } = explanation;
   const copied = copies.reduce((sum, copy) => sum + copy.bytes, 0);
   return [
-    `${optimizer} on ${backend}: ${launches} launch${launches === 1 ? "" : "es"} a step`,
+    `${optimizer} on ${backend}: ${counted(launches, "launch", "launches")} a step`,
     ...classes.map(
-      ({ name, parameters, elements }) => `  class "${name}": ${parameters} parameters, ${elements} elements`,
+      ({ name, parameters, elements }) =>
+        `  class "${name}": ${counted(parameters, "parameter")}, ${counted(elements, "element")}`,
     ),
     ...kernels.map(
       ({ name, phase, ops, tensors }) =>
@@ -104,7 +105,11 @@ function asText(explanation: Omit<Explanation, "toString">): string {
     ...barriers.map((barrier) => `  barrier ${barrier}`),
     copies.length === 0
       ? "  no copies"
-      : `  copies ${copied} bytes a step (${copies.length} tensors outside the backend's memory; make them with tensor()):`,
+      : `  copies ${copied} bytes a step (${counted(copies.length, "tensor")} outside the backend's memory; tensor() makes them inside):`,
     ...copies.slice(0, 10).map(({ parameter, what, bytes }) => `    ${what} "${parameter}": ${bytes} bytes`),
   ].join("\n");
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
