@@ -32,7 +32,8 @@ function onlyKernels(module: Module): Module {
 }
 
 function dumpPlan({ planned, optimizer }: Engine): string {
-  const { layouts, plan } = planned;
+  const { plan } = planned;
+  const { layouts } = planned.compiled;
   const classes = layouts.map(
     ({ name, roles, scalarTypes }, index) =>
       `class ${index} "${name}": ${roles.join(", ")}; ${scalarTypes.length} scalars`,

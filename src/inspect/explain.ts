@@ -33,7 +33,8 @@ export interface Explanation {
 
 export function explain(engine: Engine): Explanation {
   const { planned, optimizer } = engine;
-  const { layouts, plan, compiled, traffic } = planned;
+  const { plan, compiled, traffic } = planned;
+  const { layouts } = compiled;
   const kernels = compiled.module.funcs.filter(({ kind }) => kind === "kernel");
   const explanation = {
     optimizer: compiled.module.name,

@@ -91,3 +91,11 @@ const TENSORS: ReadonlySet<Op> = new Set(["param", "grad", "state"]);
 export function tensorName({ op, attribute }: Value): string {
   return attribute === undefined ? op : `${op}.${attribute}`;
 }
+
+/** How often each value is used, by others and as an output. */
+export function countUses(func: Func): number[] {
+  const uses = func.values.map(() => 0);
+  const used = [...func.values.flatMap(({ args }) => args), ...func.outputs.map(({ value }) => value)];
+  for (const id of used) uses[id] = (uses[id] ?? 0) + 1;
+  return uses;
+}

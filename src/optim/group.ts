@@ -125,11 +125,11 @@ export class ParamGroup {
   }
 
   /**
-   * @internal Reads all numbers afresh, scalars included. True if one of them changed. Throws `invalid-hyperparameter` for a scalar
-   * that was set to something that is not allowed.
+   * @internal Reads all numbers afresh, scalars included. Throws `invalid-hyperparameter` for a scalar that was set to something that
+   * is not allowed.
    */
-  refresh(): boolean {
-    if (!this.#differs()) return false;
+  refresh(): void {
+    if (!this.#differs()) return;
     for (const cell of this.#order)
       for (let i = 0; i < cell.size; i++)
         if (!cell.fits(cell.numberAt(i))) cell.refuseNumber(cell.numberAt(i), this.#where);
@@ -138,7 +138,6 @@ export class ParamGroup {
     for (const cell of this.#order)
       for (let i = 0; i < cell.size; i++) this.#numbers[at++] = cell.numberAt(i);
     this.#derive();
-    return true;
   }
 
   #differs(): boolean {

@@ -32,13 +32,12 @@ export interface StateDict {
 }
 
 export function stateDict(optimizer: Optimizer): StateDict {
-  const ids = new Map(optimizer.parameters.map((parameter, id) => [parameter, id]));
   const state: Record<number, SavedState> = {};
-  for (const [parameter, id] of ids) {
+  for (const parameter of optimizer.parameters) {
     const saved = saveParameter(optimizer, parameter);
-    if (Object.keys(saved).length > 0) state[id] = saved;
+    if (Object.keys(saved).length > 0) state[parameter.index] = saved;
   }
-  return { state, param_groups: optimizer.paramGroups.map((group) => saveGroup(optimizer, group, ids)) };
+  return { state, param_groups: optimizer.paramGroups.map((group) => saveGroup(optimizer, group)) };
 }
 
 function saveParameter({ definition }: Optimizer, parameter: Parameter): SavedState {
@@ -57,14 +56,14 @@ function saveParameter({ definition }: Optimizer, parameter: Parameter): SavedSt
   return saved;
 }
 
-function saveGroup({ named }: Optimizer, group: ParamGroup, ids: ReadonlyMap<Parameter, number>): SavedGroup {
+function saveGroup({ named }: Optimizer, group: ParamGroup): SavedGroup {
   const settings = Object.entries(group.settings).map(([name, value]) => [
     snakeCase(name),
     typeof value === "object" ? [...value] : value,
   ]);
   return {
     ...Object.fromEntries(settings),
-    params: group.parameters.map((parameter) => ids.get(parameter) as number),
+    params: group.parameters.map(({ index }) => index),
     ...(named && { param_names: group.parameters.map(({ name }) => name) }),
   };
 }

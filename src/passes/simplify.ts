@@ -11,7 +11,7 @@
  * numbers that f32 can hold. What a rule leaves without use goes with it, since rules ask how often a value is used.
  */
 import { isLevel, widensTo } from "../ir/extent.ts";
-import type { Func, Module, Value, ValueId } from "../ir/module.ts";
+import { countUses, type Func, type Module, type Value, type ValueId } from "../ir/module.ts";
 import { opInfo } from "../ir/ops.ts";
 import { printFunc } from "../ir/print.ts";
 import { sameType } from "../ir/type.ts";
@@ -181,13 +181,6 @@ class Simplifier {
     const value = { ...origin, op: "mul" as const, type };
     return this.append({ ...value, args: [this.widen(a, value), this.widen(b, value)] });
   }
-}
-
-function countUses(func: Func): number[] {
-  const uses: number[] = [];
-  for (const { args } of func.values) for (const arg of args) uses[arg] = (uses[arg] ?? 0) + 1;
-  for (const { value } of func.outputs) uses[value] = (uses[value] ?? 0) + 1;
-  return uses;
 }
 
 function constant(number: number, { source }: Value): Value {

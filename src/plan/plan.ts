@@ -9,7 +9,6 @@ import { type Module, tensorTraffic, type Value } from "../ir/module.ts";
 import { type FloatType, roundTo } from "../ir/type.ts";
 import { phasesOf } from "../passes/batch.ts";
 import { chunkTable } from "./chunks.ts";
-import { layoutOf } from "./layout.ts";
 import { Program, type ReadInput, type Row } from "./program.ts";
 import { sharesOf, Totals } from "./totals.ts";
 
@@ -30,7 +29,7 @@ export interface PlannedParameter {
 export interface PlanSpec {
   /** Batched: what the last pass gives. */
   readonly module: Module;
-  readonly classes: readonly { readonly name: string; readonly dtype: FloatType }[];
+  readonly classes: readonly ClassLayout[];
   readonly parameters: readonly PlannedParameter[];
   /** Steps taken, by parameter; the plan advances them. */
   readonly counts: Float64Array;
@@ -74,7 +73,6 @@ export function kernelTexts(
 
 export class Plan {
   readonly spec: PlanSpec;
-  readonly layouts: readonly ClassLayout[];
   readonly chunkCount: number;
   readonly launches: number;
   readonly #runner: Runner;
@@ -94,7 +92,6 @@ export class Plan {
     pipelineOf: (phase: number, classIndex: number) => Pipeline | null,
   ) {
     this.spec = spec;
-    this.layouts = spec.classes.map(({ name, dtype }) => layoutOf(spec.module, name, dtype));
     this.#totals = new Totals(spec.groups.length, spec.parameters.length);
     this.#phases = this.#planPhases();
     this.#ownRows = spec.classes.map(({ name }) => readsOwn(spec.module, name));
@@ -103,7 +100,7 @@ export class Plan {
     this.chunkCount = chunks.length / 4;
     this.launches = this.#phases.filter(({ hasKernels }) => hasKernels).length;
     this.#runner = backend.prepare({
-      classes: this.layouts,
+      classes: spec.classes,
       tensors: spec.parameters,
       chunks,
       spans,
@@ -115,7 +112,7 @@ export class Plan {
   }
 
   bind(tensor: number, role: string, storage: Storage): void {
-    const layout = this.layouts[this.spec.parameters[tensor]?.classIndex as number] as ClassLayout;
+    const layout = this.spec.classes[this.spec.parameters[tensor]?.classIndex as number] as ClassLayout;
     const index = layout.roles.indexOf(role);
     if (index >= 0) this.#runner.bind(tensor, index, storage);
   }

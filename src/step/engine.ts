@@ -137,7 +137,7 @@ export class Engine {
         shapes.get(key) ??
         new StateShape(
           definition,
-          planned.layouts[classIndex] as ClassLayout,
+          planned.compiled.layouts[classIndex] as ClassLayout,
           paramGroups[group] as ParamGroup,
         );
       shapes.set(key, shape);

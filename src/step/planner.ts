@@ -1,5 +1,5 @@
 /** Makes a plan that fits the optimizer as it is now: trace and kernels from the caches where they are there, then the tables. */
-import type { Backend, ClassLayout, Storage } from "../backends/backend.ts";
+import type { Backend, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import type { FloatType } from "../ir/type.ts";
 import type { HyperCell } from "../optim/hyper.ts";
@@ -22,7 +22,6 @@ export interface Planned {
   readonly revision: number;
   readonly compiled: Compiled;
   readonly kernels: readonly KernelText[];
-  readonly layouts: readonly ClassLayout[];
   readonly plan: Plan;
   readonly gradients: GradientReader;
   readonly copied: readonly CopiedParameter[];
@@ -69,7 +68,7 @@ export function makePlan(order: Order): Planned {
     parameter.active = false;
   });
   placeState(optimizer.parameters, compiled.layouts, backend);
-  const plan = layOut(order, compiled, classes, kernels);
+  const plan = layOut(order, compiled, kernels);
   const tensors = bindTensors(optimizer, backend, plan);
   log({ kind: "plan", ...occasion, milliseconds: performance.now() - start });
   return {
@@ -78,7 +77,6 @@ export function makePlan(order: Order): Planned {
     revision: optimizer.revision,
     compiled,
     kernels,
-    layouts: compiled.layouts,
     plan,
     gradients: new GradientReader(optimizer, backend),
     ...tensors,
@@ -119,15 +117,14 @@ function compileKernels({ optimizer, options, occasion, log }: Order, kernels: r
 
 function layOut(
   { optimizer, options: { backend }, stepHyper }: Order,
-  { module }: Compiled,
-  classes: ReturnType<typeof classify>["classes"],
+  { module, layouts }: Compiled,
   kernels: readonly KernelText[],
 ): Plan {
   const cache = pipelinesOf(backend);
   return new Plan(
     {
       module,
-      classes,
+      classes: layouts,
       parameters: optimizer.parameters,
       counts: optimizer.counts.values,
       groups: optimizer.paramGroups.map(({ numbers }) => numbers),

@@ -4,7 +4,7 @@
  *
  *     f32[lead,row,col] %3 = mul %1 %2      ->      (local.set $v3 (f32x4.mul (local.get $grad) (local.get $v2)))
  */
-import type { Func, Value, ValueId } from "../../ir/module.ts";
+import { type Func, tensorName, type Value, type ValueId } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
 import { type FloatType, roundTo } from "../../ir/type.ts";
 import type { ClassLayout, Numerics } from "../backend.ts";
@@ -18,7 +18,7 @@ import {
   startReduction,
   updateReduction,
 } from "./reductions.ts";
-import { idsOf, makeScope, pointerOf, roleOf, type Scope } from "./scope.ts";
+import { idsOf, makeScope, pointerOf, type Scope } from "./scope.ts";
 import { LANES, MATH_CALLS, mathHelper, mathImport, spell } from "./spelling.ts";
 
 /** What a kernel's text depends on besides kernel, layout and numerics. */
@@ -223,7 +223,7 @@ function printValues(scope: Scope, home: Home, load: string | undefined): string
     if (branches.selects.has(id)) return printBranch(scope, id, load);
     const text =
       parts[id] === "load"
-        ? `(${load ?? LANES[layout.dtype].loadOne} ${get(pointerOf(roleOf(value)))})`
+        ? `(${load ?? LANES[layout.dtype].loadOne} ${get(pointerOf(tensorName(value)))})`
         : printMap(scope, id);
     return [note(`(local.set ${names[id]} ${text})`, `%${id} = ${printOperation(value)}`)];
   });

@@ -7,7 +7,7 @@
  *
  * Not for `%3 - %2`: it would cost a negation.
  */
-import type { Func, Value, ValueId } from "../../ir/module.ts";
+import { countUses, type Func, type Value, type ValueId } from "../../ir/module.ts";
 
 /** Which instruction takes the place of an op, and which values go in. */
 export interface MultiplyAdd {
@@ -31,11 +31,4 @@ export function findMultiplyAdds(kernel: Func): Map<ValueId, MultiplyAdd> {
     found.set(id, { instruction, product, operands: [x, y, other] });
   });
   return found;
-}
-
-function countUses(kernel: Func): number[] {
-  const uses = kernel.values.map(() => 0);
-  const used = [...kernel.values.flatMap(({ args }) => args), ...kernel.outputs.map(({ value }) => value)];
-  for (const id of used) uses[id] = (uses[id] ?? 0) + 1;
-  return uses;
 }

@@ -1,7 +1,7 @@
 /** What the printer has to know about a kernel: each value's job, its local's name, and which tensors are touched. */
 import { StepjitError } from "../../error.ts";
 import { ELEMENT, isLevel } from "../../ir/extent.ts";
-import type { Func, Value, ValueId } from "../../ir/module.ts";
+import { type Func, tensorName, type Value, type ValueId } from "../../ir/module.ts";
 import { opInfo } from "../../ir/ops.ts";
 import { printType } from "../../ir/type.ts";
 import type { ClassLayout } from "../backend.ts";
@@ -43,7 +43,7 @@ export function makeScope(kernel: Func, layout: ClassLayout, mayFuse: boolean): 
     .filter(({ target }) => target.endsWith("'"))
     .map(({ target, value }) => ({ role: target.slice(0, -1), value }));
   const totals = kernel.outputs.filter(({ target }) => target.startsWith("total.")).map(({ value }) => value);
-  const loads = kernel.values.filter((_, id) => parts[id] === "load").map(roleOf);
+  const loads = kernel.values.filter((_, id) => parts[id] === "load").map(tensorName);
   return {
     kernel,
     layout,
@@ -83,7 +83,7 @@ function partOf(value: Value, kernel: Func, layout: ClassLayout): Part {
 function nameValues(kernel: Func, parts: readonly Part[]): string[] {
   const taken = new Set<string>();
   return kernel.values.map((value, id) => {
-    let name = parts[id] === "load" ? localOf(roleOf(value)) : `$v${id}`;
+    let name = parts[id] === "load" ? localOf(tensorName(value)) : `$v${id}`;
     while (taken.has(name)) name += "_";
     taken.add(name);
     return name;
@@ -94,10 +94,6 @@ function rolesOf(touched: readonly string[], layout: ClassLayout): string[] {
   const unknown = touched.find((role) => !layout.roles.includes(role));
   if (unknown) throw new StepjitError("ir", `${layout.name} has no tensor for ${unknown}`);
   return layout.roles.filter((role) => touched.includes(role));
-}
-
-export function roleOf({ op, attribute }: Value): string {
-  return op === "state" ? `state.${attribute}` : op;
 }
 
 /** `$grad`, `$exp_avg`. */
