@@ -10,6 +10,8 @@ export type ErrorCode =
   | "traced-value"
   | "unsupported"
   | "out-of-memory"
+  | "device-memory"
+  | "device-error"
   | "recompile"
   | "poisoned"
   | "ir";

@@ -82,6 +82,7 @@ export function sizeOf(shape: readonly number[]): number {
 export class HostStorage implements Storage {
   readonly dtype: FloatType;
   readonly length: number;
+  readonly visible = true;
   readonly #data: FloatArray;
 
   constructor(data: FloatArray) {
@@ -92,6 +93,22 @@ export class HostStorage implements Storage {
 
   view(): FloatArray {
     return this.#data;
+  }
+
+  async read(): Promise<FloatArray> {
+    return this.#data.slice();
+  }
+
+  write(data: FloatArray): void {
+    (this.#data as Float64Array).set(data);
+  }
+
+  fill(value: number): void {
+    this.#data.fill(value);
+  }
+
+  copyFrom(source: Storage): void {
+    this.write(source.view());
   }
 
   free(): void {}

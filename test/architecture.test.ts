@@ -30,6 +30,10 @@ const PARTS: Readonly<
     packages: ["watr", "node:worker_threads"],
   },
 
+  "backends/webgpu": {
+    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+  },
+
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
   "tensor.ts": { parts: ["type:ir/type.ts", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   optim: {

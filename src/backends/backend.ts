@@ -4,7 +4,7 @@
  */
 import type { DISPOSE } from "../dispose.ts";
 import type { Dims, Walked } from "../ir/dims.ts";
-import type { Extent } from "../ir/extent.ts";
+import type { Extent, Level } from "../ir/extent.ts";
 import type { Func } from "../ir/module.ts";
 import type { DType, FloatType } from "../ir/type.ts";
 
@@ -17,9 +17,29 @@ export interface Storage {
   readonly length: number;
   /** True where the memory may move between steps (TensorFlow.js owns it): it is then bound anew at every step. */
   readonly moves?: boolean;
-  /** The elements, writable; take it afresh each time: growing memory may detach an older view. */
+  /** Whether the host sees the elements: else `view` throws, and they are to be had by `read` only. */
+  readonly visible: boolean;
+  /** The elements, writable; take it afresh each time: growing memory may detach an older view. Throws `device-memory`. */
   view(): FloatArray;
+  /** A copy of the elements, as they are once all that was asked for before is done. */
+  read(): Promise<FloatArray>;
+  /** Replaces all elements, in the order of steps and other writes; `data` may be changed right afterwards. */
+  write(data: FloatArray): void;
+  fill(value: number): void;
+  /** Takes over the elements of another storage: one that is visible, or of the same backend. */
+  copyFrom(source: Storage): void;
   free(): void;
+}
+
+/** A state slot that needs memory. */
+export interface SlotRequest {
+  /** Which parameter's: kernels touch all its slots at once. */
+  readonly parameter: number;
+  readonly dtype: FloatType;
+  readonly length: number;
+  /** Whether it has a number for each element of the parameter, whose shape is `shape`. */
+  readonly overElements: boolean;
+  readonly shape: readonly number[];
 }
 
 /** `default` gives the same bits on every engine and for any number of threads; `fast` allows fused multiply-add. */
@@ -53,15 +73,69 @@ export interface Pipeline {
   readonly text: string;
 }
 
+/** A total to a level, and where the kernels of the phase before left their shares of it. */
+export interface FinishedTotal {
+  readonly name: string;
+  readonly level: Level;
+  readonly op: "reduce.sum" | "reduce.max";
+  /** By class index: which of a partial slot's numbers is the class's share; undefined where it has none. */
+  readonly shares: readonly (number | undefined)[];
+}
+
+/** What a device runs before the kernels of a phase: totals of the phase before are finished, then come functions above elements. */
+export interface DevicePrograms {
+  readonly finishes: readonly FinishedTotal[];
+  /** The part of the step body that runs on the device. */
+  readonly step: Func | undefined;
+  /** At most one a class. */
+  readonly scalars: readonly Func[];
+  /** Whether these are the last programs of a step with a commit: then step counts advance. */
+  readonly advances: boolean;
+}
+
+/** All that one phase runs on the backend. */
+export interface PhaseWork {
+  readonly phase: number;
+  readonly kernels: readonly Func[];
+  /** Whether what is stored (gradients excepted) obeys the commit flag. */
+  readonly guarded: boolean;
+  readonly programs: DevicePrograms | undefined;
+  readonly numbers: NumberTable;
+}
+
+/** Numbers above elements that a module keeps on the device, in the order of their tables; none where programs run on the host. */
+export interface NumberTable {
+  /** Step-level values by name, whoever gives them. */
+  readonly gives: readonly string[];
+  readonly totals: readonly { readonly name: string; readonly level: Level }[];
+  /** What the device remembers of each parameter, in a module with a commit: stepcount, first, then its state of one number. */
+  readonly records: readonly string[];
+  /** Hyperparameter members that live on the device. */
+  readonly hypers: readonly string[];
+}
+
+/** A text that has to be compiled, and whose work it does. */
+export interface PhaseText {
+  /** For people: `AdamW f32`. */
+  readonly name: string;
+  readonly phase: number;
+  readonly text: string;
+  /** The classes whose kernels it has; none for a phase's programs. */
+  readonly classes: readonly number[];
+}
+
 /** Which tensors a step touches, in numbers only. Shapes live here and nowhere else. */
 export interface Tables {
   readonly classes: readonly ClassLayout[];
   /** A row per parameter. */
   readonly tensors: readonly {
     readonly classIndex: number;
+    readonly group: number;
     readonly elements: number;
     readonly dims: Dims;
   }[];
+  readonly groups: number;
+  readonly numbers: NumberTable;
   /**
    * Four u32 a chunk: tensor, start, length, partial slot (below the number of chunks). Of a vector start and length are in elements,
    * multiples of 256; of other views in lines (a, row), and a chunk lies within one slab or holds whole ones.
@@ -69,9 +143,10 @@ export interface Tables {
   readonly chunks: Uint32Array;
   /** Where each span starts in `chunks`, and the end: what a worker claims at once. */
   readonly spans: Uint32Array;
-  /** One entry a phase: the pipeline of each class (null where a class has no work), and the totals a chunk writes. */
+  /** One entry a phase: the pipeline of each class (null where a class has no work), that of its programs, and the totals a chunk writes. */
   readonly phases: readonly {
     readonly pipelines: readonly (Pipeline | null)[];
+    readonly programs: Pipeline | null;
     readonly totals: number;
   }[];
 }
@@ -105,8 +180,14 @@ export interface Backend {
   adopt(data: FloatArray): Storage | undefined;
   /** True for storage that this backend's kernels can read and write in place. */
   owns(storage: Storage): boolean;
-  /** The kernel's text. Pure: the same kernel, layout and numerics give the same text. Throws `unsupported`. */
-  emit(kernel: Func, layout: ClassLayout, numerics: Numerics): string;
+  /** Where what waits for reductions is computed: on the host, which then reads partial sums, or where the kernels run. */
+  readonly programs: "host" | "device";
+  /** Dtypes that its kernels work on. */
+  readonly dtypes: readonly FloatType[];
+  /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
+  allocateState(requests: readonly SlotRequest[]): Storage[];
+  /** The texts of a phase. Pure: the same functions, layouts and numerics give the same texts. Throws `unsupported`. */
+  emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[];
   compile(text: string): Pipeline;
   prepare(tables: Tables): Runner;
   /** Ends its threads. Its memory goes when nothing refers to it. */

@@ -43,6 +43,8 @@ export interface Func {
   readonly name: string;
   /** Set once phases are known. */
   readonly phase?: number;
+  /** Of a step body or scalar program: it runs beside the kernels, since it reads what only the device knows. */
+  readonly on?: "device";
   readonly values: readonly Value[];
   readonly outputs: readonly Output[];
 }

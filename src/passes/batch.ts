@@ -23,8 +23,11 @@ export function batch(module: Module): Module {
 
 /** What runs in one phase. */
 export interface Phase {
+  /** On the host. */
   readonly step?: Func;
   readonly scalars: readonly Func[];
+  /** On the device, before the kernels. */
+  readonly programs: { readonly step: Func | undefined; readonly scalars: readonly Func[] };
   /** One launch. */
   readonly kernels: readonly Func[];
 }
@@ -33,12 +36,14 @@ export interface Phase {
 export function phasesOf(module: Module): Phase[] {
   const count = Math.max(-1, ...module.funcs.map(({ phase }) => phase ?? 0)) + 1;
   return Array.from({ length: count }, (_, index) => {
-    const funcs = module.funcs.filter(({ phase }) => phase === index);
-    const step = funcs.find(({ kind }) => kind === "step");
+    const pick = (wanted: FuncKind, where?: "device") =>
+      module.funcs.filter(({ phase, kind, on }) => phase === index && kind === wanted && on === where);
+    const [step] = pick("step");
     return {
       ...(step && { step }),
-      scalars: funcs.filter(({ kind }) => kind === "scalars"),
-      kernels: funcs.filter(({ kind }) => kind === "kernel"),
+      scalars: pick("scalars"),
+      programs: { step: pick("step", "device")[0], scalars: pick("scalars", "device") },
+      kernels: pick("kernel"),
     };
   });
 }

@@ -2,7 +2,15 @@
  * A plan: which tensors a step touches and where, as tables in a backend's memory, and how one step runs over them. Kernels know
  * nothing of it: another plan over the same classes compiles nothing.
  */
-import type { Backend, ClassLayout, Numerics, Pipeline, Runner, Storage } from "../backends/backend.ts";
+import type {
+  Backend,
+  ClassLayout,
+  PhaseText,
+  PhaseWork,
+  Pipeline,
+  Runner,
+  Storage,
+} from "../backends/backend.ts";
 import { type Dims, sizeOfAxis } from "../ir/dims.ts";
 import type { Axis, Level } from "../ir/extent.ts";
 import { isInput, type Module, type Value } from "../ir/module.ts";
@@ -11,7 +19,8 @@ import { type FloatType, roundTo } from "../ir/type.ts";
 import { phasesOf } from "../passes/batch.ts";
 import { chunkTable } from "./chunks.ts";
 import { Program, type ReadInput, type Row } from "./program.ts";
-import { sharesOf, Totals } from "./totals.ts";
+import { Totals } from "./totals.ts";
+import { sharesOf, worksOf } from "./work.ts";
 
 /** A parameter as the plan sees it. */
 export interface PlannedParameter {
@@ -50,30 +59,6 @@ export interface PlanSpec {
   readonly stepHyper: ReadonlyMap<string, () => number>;
 }
 
-/** A kernel that has to be compiled. */
-export interface KernelText {
-  readonly name: string;
-  readonly phase: number;
-  readonly classIndex: number;
-  readonly text: string;
-}
-
-/** The texts of all kernels of a module for one backend. Throws `unsupported`. */
-export function kernelTexts(
-  module: Module,
-  layouts: readonly ClassLayout[],
-  backend: Backend,
-  numerics: Numerics,
-): KernelText[] {
-  return phasesOf(module).flatMap(({ kernels }, phase) =>
-    kernels.map((kernel) => {
-      const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
-      const layout = layouts[classIndex] as ClassLayout;
-      return { name: kernel.name, phase, classIndex, text: backend.emit(kernel, layout, numerics) };
-    }),
-  );
-}
-
 export class Plan {
   readonly spec: PlanSpec;
   readonly chunkCount: number;
@@ -96,10 +81,12 @@ export class Plan {
   constructor(
     spec: PlanSpec,
     backend: Backend,
-    pipelineOf: (phase: number, classIndex: number) => Pipeline | null,
+    texts: readonly PhaseText[],
+    pipelineOf: (text: PhaseText) => Pipeline,
   ) {
     this.spec = spec;
     this.#totals = new Totals(spec.groups.length, spec.parameters.length);
+    const works = worksOf(spec.module, spec.classes);
     this.#phases = this.#planPhases();
     this.#ownRows = spec.classes.map(({ name }) => readsOwn(spec.module, name));
     this.#numberNames = spec.classes.map(({ name }) => numbersRead(spec.module, name));
@@ -112,15 +99,23 @@ export class Plan {
     this.#chunks = chunks;
     this.chunkCount = chunks.length / 4;
     this.launches = this.#phases.filter(({ hasKernels }) => hasKernels).length;
+    const pipelinesOf = (phase: number) => {
+      const ofPhase = texts.filter((text) => text.phase === phase);
+      const programs = ofPhase.find(({ classes }) => classes.length === 0);
+      const kernels = spec.classes.map((_, index) => ofPhase.find(({ classes }) => classes.includes(index)));
+      return {
+        programs: programs ? pipelineOf(programs) : null,
+        pipelines: kernels.map((text) => (text ? pipelineOf(text) : null)),
+      };
+    };
     this.#runner = backend.prepare({
       classes: spec.classes,
       tensors: spec.parameters,
+      groups: spec.groups.length,
+      numbers: (works[0] as PhaseWork).numbers,
       chunks,
       spans,
-      phases: this.#phases.map(({ stride }, phase) => ({
-        pipelines: spec.classes.map((_, classIndex) => pipelineOf(phase, classIndex)),
-        totals: stride,
-      })),
+      phases: this.#phases.map(({ stride }, phase) => ({ ...pipelinesOf(phase), totals: stride })),
     });
   }
 

@@ -1,14 +1,6 @@
-import { isLevel, type Level } from "../ir/extent.ts";
-import { type Func, valueAt } from "../ir/module.ts";
+import type { Level } from "../ir/extent.ts";
 import { opInfo, REDUCE_IDENTITY } from "../ir/ops.ts";
-import { totalName } from "../ir/spaces.ts";
-
-/** A reduction on its way: where the partial results of one class's kernel go. */
-interface Share {
-  readonly level: Level;
-  readonly name: string;
-  readonly op: "reduce.sum" | "reduce.max";
-}
+import type { Share } from "./work.ts";
 
 /** Finishes reductions on the host: partial results of chunks, added in chunk order in f64, whoever computed them. */
 export class Totals {
@@ -66,14 +58,4 @@ export class Totals {
       });
     }
   }
-}
-
-/** The totals to a level that a kernel writes, in the order in which it stores them. */
-export function sharesOf(kernel: Func): Share[] {
-  return kernel.outputs.flatMap(({ target, value }) => {
-    const { type, op } = valueAt(kernel, value);
-    const name = totalName(target);
-    if (name === undefined || !isLevel(type.extent)) return [];
-    return [{ level: type.extent, name, op: op as Share["op"] }];
-  });
 }

@@ -3,11 +3,11 @@
  * (flags, dtypes, step options, text), never a hyperparameter's value or a shape, so another instance or another model finds
  * everything compiled.
  */
-import type { Backend, ClassLayout, Numerics, Pipeline } from "../backends/backend.ts";
+import type { Backend, ClassLayout, Numerics, PhaseText, Pipeline } from "../backends/backend.ts";
 import type { Module } from "../ir/module.ts";
 import { runPasses } from "../passes/pipeline.ts";
 import { layoutOf } from "../plan/layout.ts";
-import { type KernelText, kernelTexts } from "../plan/plan.ts";
+import { worksOf } from "../plan/work.ts";
 import type { AnyDefinition, TransformDefinition } from "../trace/definition.ts";
 import { type ClassSpec, trace } from "../trace/trace.ts";
 
@@ -19,7 +19,7 @@ export interface Compiled {
   /** One a class. */
   readonly layouts: readonly ClassLayout[];
   /** By what a text depends on besides the module. */
-  readonly texts: Map<string, readonly KernelText[]>;
+  readonly texts: Map<string, readonly PhaseText[]>;
 }
 
 const modules = new WeakMap<AnyDefinition, Map<string, Compiled>>();
@@ -52,9 +52,10 @@ export function textsFor(
   { module, layouts, texts }: Compiled,
   backend: Backend,
   numerics: Numerics,
-): readonly KernelText[] {
+): readonly PhaseText[] {
   const key = `${backend.target} ${numerics}`;
-  const printed = texts.get(key) ?? kernelTexts(module, layouts, backend, numerics);
+  const printed =
+    texts.get(key) ?? worksOf(module, layouts).flatMap((work) => backend.emit(work, layouts, numerics));
   texts.set(key, printed);
   return printed;
 }

@@ -1,5 +1,5 @@
 /** Makes a plan that fits the optimizer as it is now: trace and kernels from the caches where they are there, then the tables. */
-import type { Backend, Storage } from "../backends/backend.ts";
+import type { Backend, PhaseText, Pipeline, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import type { FloatType } from "../ir/type.ts";
 import { microStep } from "../optim/around/accumulate.ts";
@@ -7,7 +7,7 @@ import type { HyperCell } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { GRAD_SUM, type Parameter } from "../optim/parameter.ts";
 import { type Traffic, trafficOf } from "../plan/layout.ts";
-import { type KernelText, Plan } from "../plan/plan.ts";
+import { Plan } from "../plan/plan.ts";
 import { type AnyDefinition, count, type TransformDefinition } from "../trace/definition.ts";
 import type { ClassSpec } from "../trace/trace.ts";
 import { type Compiled, compiledModule, pipelinesOf, textsFor } from "./cache.ts";
@@ -21,7 +21,7 @@ import { placeState } from "./state.ts";
 /** One module, compiled and laid out. */
 export interface PlannedModule {
   readonly compiled: Compiled;
-  readonly kernels: readonly KernelText[];
+  readonly kernels: readonly PhaseText[];
   readonly plan: Plan;
   /** What a step moves, by class. */
   readonly traffic: readonly Traffic[];
@@ -126,7 +126,7 @@ function compile(
 /** Compiles what the backend has not seen. After the first step, `onRecompile` is asked before anything changes. */
 function compileKernels(
   { optimizer, options, occasion, log }: Order,
-  kernels: readonly KernelText[],
+  kernels: readonly PhaseText[],
   what: string,
 ): void {
   const { backend, onRecompile } = options;
@@ -175,10 +175,8 @@ function layOut(
       stepHyper: new Map([...stepHyper].map(([name, cell]) => [name, () => cell.numbers[0] as number])),
     },
     backend,
-    (phase, classIndex) => {
-      const kernel = kernels.find((one) => one.phase === phase && one.classIndex === classIndex);
-      return kernel ? (cache.get(kernel.text) ?? null) : null;
-    },
+    kernels,
+    ({ text }) => cache.get(text) as Pipeline,
   );
   const traffic = layouts.map((layout) => trafficOf(module, layout));
   return { compiled, kernels, plan, traffic };

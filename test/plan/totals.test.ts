@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseFunc } from "../../src/ir/parse.ts";
 import { CHUNK_ELEMENTS, chunkTable } from "../../src/plan/chunks.ts";
-import { sharesOf, Totals } from "../../src/plan/totals.ts";
+import { Totals } from "../../src/plan/totals.ts";
+import { sharesOf } from "../../src/plan/work.ts";
 import { vectors } from "./vectors.ts";
 
 const share = (level: "step" | "group" | "param", name: string, op: "sum" | "max" = "sum") =>

@@ -13,11 +13,23 @@ import { parseFunc } from "../../ir/parse.ts";
 import { printFunc } from "../../ir/print.ts";
 import { totalName } from "../../ir/spaces.ts";
 import type { FloatType } from "../../ir/type.ts";
-import type { Backend, ClassLayout, FloatArray, Pipeline, Runner, Storage, Tables } from "../backend.ts";
+import type {
+  Backend,
+  ClassLayout,
+  FloatArray,
+  PhaseText,
+  PhaseWork,
+  Pipeline,
+  Runner,
+  SlotRequest,
+  Storage,
+  Tables,
+} from "../backend.ts";
 
 class ArrayStorage implements Storage {
   readonly dtype: FloatType;
   readonly length: number;
+  readonly visible = true;
   readonly #data: FloatArray;
 
   constructor(dtype: FloatType, data: FloatArray) {
@@ -30,6 +42,22 @@ class ArrayStorage implements Storage {
     return this.#data;
   }
 
+  async read(): Promise<FloatArray> {
+    return this.#data.slice();
+  }
+
+  write(data: FloatArray): void {
+    (this.#data as Float64Array).set(data);
+  }
+
+  fill(value: number): void {
+    this.#data.fill(value);
+  }
+
+  copyFrom(source: Storage): void {
+    this.write(source.view());
+  }
+
   free(): void {}
 }
 
@@ -39,6 +67,8 @@ interface ReferencePipeline extends Pipeline {
 
 class ReferenceBackend implements Backend {
   readonly name = "reference";
+  readonly programs = "host";
+  readonly dtypes = ["f32", "f64"] as const;
   readonly target = "reference";
   readonly threads = 1;
 
@@ -55,9 +85,18 @@ class ReferenceBackend implements Backend {
     return true;
   }
 
-  /** The kernel as it is printed. */
-  emit(kernel: Func): string {
-    return printFunc(kernel, { sources: false });
+  allocateState(requests: readonly SlotRequest[]): Storage[] {
+    return requests.map(({ dtype, length }) => this.allocate(dtype, length));
+  }
+
+  /** Kernels as they are printed. */
+  emit({ phase, kernels }: PhaseWork, layouts: readonly ClassLayout[]): PhaseText[] {
+    return kernels.map((kernel) => ({
+      name: kernel.name,
+      phase,
+      text: printFunc(kernel, { sources: false }),
+      classes: [layouts.findIndex(({ name }) => name === kernel.name)],
+    }));
   }
 
   compile(text: string): ReferencePipeline {

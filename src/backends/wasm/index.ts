@@ -1,15 +1,17 @@
 /** The WebAssembly SIMD backend: the default, and nothing to install. */
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
-import type { Func } from "../../ir/module.ts";
 import type { FloatType } from "../../ir/type.ts";
 import type {
   Backend,
   ClassLayout,
   FloatArray,
   Numerics,
+  PhaseText,
+  PhaseWork,
   Pipeline,
   Runner,
+  SlotRequest,
   Storage,
   Tables,
 } from "../backend.ts";
@@ -46,6 +48,8 @@ export function defaultWasm(): WasmBackend {
 
 export class WasmBackend implements Backend {
   readonly name = "wasm";
+  readonly programs = "host";
+  readonly dtypes = ["f32", "f64"] as const;
   readonly target: string;
   readonly threads: number;
   readonly #emitFor: Target;
@@ -73,6 +77,10 @@ export class WasmBackend implements Backend {
     return new WasmStorage(heap, dtype, length, () => address, { release: () => heap.free(address) });
   }
 
+  allocateState(requests: readonly SlotRequest[]): Storage[] {
+    return requests.map(({ dtype, length }) => this.allocate(dtype, length));
+  }
+
   adopt(data: FloatArray): Storage | undefined {
     const { heap } = this.#workforce;
     if (!heap.recognises(data.buffer)) return undefined;
@@ -89,8 +97,12 @@ export class WasmBackend implements Backend {
     return storage instanceof WasmStorage && storage.heap === this.#workforce.heap;
   }
 
-  emit(kernel: Func, layout: ClassLayout, numerics: Numerics): string {
-    return emitKernel(kernel, layout, numerics, this.#emitFor);
+  emit({ phase, kernels }: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
+    return kernels.map((kernel) => {
+      const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
+      const text = emitKernel(kernel, layouts[classIndex] as ClassLayout, numerics, this.#emitFor);
+      return { name: kernel.name, phase, text, classes: [classIndex] };
+    });
   }
 
   compile(text: string): Pipeline {

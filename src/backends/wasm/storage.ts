@@ -8,6 +8,7 @@ export class WasmStorage implements Storage {
   readonly dtype: FloatType;
   readonly length: number;
   readonly moves: boolean;
+  readonly visible = true;
   readonly #addressOf: () => number;
   #release: () => void;
   #view: FloatArray | undefined;
@@ -39,6 +40,22 @@ export class WasmStorage implements Storage {
       this.#view = new View(buffer, address, this.length);
     }
     return this.#view;
+  }
+
+  async read(): Promise<FloatArray> {
+    return this.view().slice();
+  }
+
+  write(data: FloatArray): void {
+    (this.view() as Float64Array).set(data);
+  }
+
+  fill(value: number): void {
+    this.view().fill(value);
+  }
+
+  copyFrom(source: Storage): void {
+    this.write(source.view());
   }
 
   free(): void {

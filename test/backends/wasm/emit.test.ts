@@ -16,8 +16,10 @@ import {
   ADAMW,
   ADAMW_LAYOUT,
   chunksOf,
+  emitText,
   firstDifference,
   layoutOf,
+  NO_DEVICE,
   prepare,
   ROLES,
   randomNumbers,
@@ -39,7 +41,7 @@ describe("text", () => {
     const loads = names.map((name, i) => `f32[lead,row,col] %${i} = state ${name}`);
     const text = `kernel "names" flat {\n${loads.join("\n")}\n${names.map((name, i) => `state.${name}' = %${i}`).join("\n")}\n}`;
     const layout = layoutOf("f32", [], ["param", "grad", ...names.map((name) => `state.${name}`)]);
-    expect(() => backend.compile(backend.emit(parseFunc(text), layout, "default"))).not.toThrow();
+    expect(() => backend.compile(emitText(backend, parseFunc(text), layout))).not.toThrow();
   });
 
   test("fast numerics fuse products that one addition uses, where the engine can", () => {
@@ -62,7 +64,7 @@ describe("text", () => {
     ],
   ])("refuses %s", (line, message) => {
     const text = `kernel "k" flat {\nf32[lead,row,col] %0 = param\n${line}\n}`;
-    expect(() => backend.emit(parseFunc(text), layoutOf("f32"), "default")).toThrow(
+    expect(() => emitText(backend, parseFunc(text), layoutOf("f32"))).toThrow(
       expect.objectContaining({ code: "unsupported", message: expect.stringContaining(message) }),
     );
   });
@@ -136,10 +138,11 @@ function compareWithEvaluator(
   const before = arenas.map((arena) => arena.view().slice());
 
   const runner = backend.prepare({
+    ...NO_DEVICE,
     classes: [layout],
-    tensors: [{ classIndex: 0, elements: length, dims: vectorDims(length) }],
+    tensors: [{ classIndex: 0, group: 0, elements: length, dims: vectorDims(length) }],
     ...chunksOf([length], 1024),
-    phases: [{ pipelines: [backend.compile(backend.emit(func, layout, "default"))], totals: 0 }],
+    phases: [{ pipelines: [backend.compile(emitText(backend, func, layout))], programs: null, totals: 0 }],
   });
   arenas.forEach((arena, role) => {
     const storage = backend.adopt(arena.view().subarray(skip, skip + length));
@@ -227,7 +230,7 @@ describe("min and max with a shared bound", () => {
   )("%s %s: every sign of zero, NaN and infinity", (op, args) => {
     const func = parseFunc(text(op, args));
     const layout = layoutOf("f32", ["f64"]);
-    const emitted = backend.emit(func, layout, "default");
+    const emitted = emitText(backend, func, layout);
     expect(emitted).toContain(`f32x4.p${op}`);
     const { runner, storages } = prepare({
       backend,

@@ -15,7 +15,7 @@ import { type Walker, walkerText } from "../../../src/backends/wasm/walker.ts";
 import { employ, install, type Workforce } from "../../../src/backends/wasm/workforce.ts";
 import { vectorDims } from "../../../src/ir/dims.ts";
 import { parseFunc } from "../../../src/ir/parse.ts";
-import { ADAMW, ADAMW_LAYOUT, ADD, chunksOf, layoutOf } from "./run.ts";
+import { ADAMW, ADAMW_LAYOUT, ADD, chunksOf, emitText, layoutOf, NO_DEVICE } from "./run.ts";
 
 const LAYOUT = layoutOf("f32", [], ["param", "grad"]);
 const TEXT = emitKernel(parseFunc(ADD), LAYOUT, "default", { shared: true, relaxed: false });
@@ -51,10 +51,11 @@ function prepareAdd(workforce: Workforce, index = install(workforce, TEXT)) {
   const tables = chunksOf([SIZE], 16_384);
   const runner = new WasmRunner(
     {
+      ...NO_DEVICE,
       classes: [LAYOUT],
-      tensors: [{ classIndex: 0, elements: SIZE, dims: vectorDims(SIZE) }],
+      tensors: [{ classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }],
       ...tables,
-      phases: [{ pipelines: [pipeline], totals: 0 }],
+      phases: [{ pipelines: [pipeline], programs: null, totals: 0 }],
     },
     workforce,
   );
@@ -156,8 +157,9 @@ describe("in a process of its own", () => {
   function runNode(script: string): { status: number | null; stdout: string; stderr: string } {
     const file = join(folder, "main.mjs");
     const imports = `import { wasm } from "./wasm.mjs"; import { parseFunc } from "./parse.mjs";
-      const vectorDims = ${vectorDims};`;
-    const constants = { ADD, LAYOUT, ADAMW, ADAMW_LAYOUT, SIZE, ...chunksOf([SIZE], 16_384) };
+      const vectorDims = ${vectorDims};
+      const emitText = ${emitText};`;
+    const constants = { NO_DEVICE, ADD, LAYOUT, ADAMW, ADAMW_LAYOUT, SIZE, ...chunksOf([SIZE], 16_384) };
     const lines = Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`);
     writeFileSync(file, [imports, ...lines, script].join("\n"));
     return spawnSync(process.execPath, [file], { timeout: 60_000, encoding: "utf8" });
@@ -166,9 +168,9 @@ describe("in a process of its own", () => {
   test.each([0, 300])("workers do not keep Node alive (idle for %i ms)", (idle) => {
     const { status, stdout, stderr } = runNode(`
       const backend = wasm({ threads: 3 });
-      const pipeline = backend.compile(backend.emit(parseFunc(ADD), LAYOUT, "default"));
-      const phases = [{ pipelines: [pipeline], totals: 0 }];
-      const runner = backend.prepare({ classes: [LAYOUT], tensors: [{ classIndex: 0, elements: SIZE, dims: vectorDims(SIZE) }], chunks, spans, phases });
+      const pipeline = backend.compile(emitText(backend, parseFunc(ADD), LAYOUT));
+      const phases = [{ pipelines: [pipeline], programs: null, totals: 0 }];
+      const runner = backend.prepare({ ...NO_DEVICE, classes: [LAYOUT], tensors: [{ classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }], chunks, spans, phases });
       const storages = [0, 1].map((role) => {
         const storage = backend.allocate("f32", SIZE);
         storage.view().fill(1);
@@ -188,11 +190,11 @@ describe("in a process of its own", () => {
       v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
       const backend = wasm({ threads: 1 });
       const results = ["default", "fast"].map((numerics) => {
-        const text = backend.emit(parseFunc(ADAMW), ADAMW_LAYOUT, numerics);
-        const phases = [{ pipelines: [backend.compile(text)], totals: 0 }];
+        const text = emitText(backend, parseFunc(ADAMW), ADAMW_LAYOUT, numerics);
+        const phases = [{ pipelines: [backend.compile(text)], programs: null, totals: 0 }];
         const tables = { chunks: Uint32Array.of(0, 0, 1003, 0), spans: Uint32Array.of(0, 1) };
-        const tensors = [{ classIndex: 0, elements: 1003, dims: vectorDims(1003) }];
-        const runner = backend.prepare({ classes: [ADAMW_LAYOUT], tensors, ...tables, phases });
+        const tensors = [{ classIndex: 0, group: 0, elements: 1003, dims: vectorDims(1003) }];
+        const runner = backend.prepare({ ...NO_DEVICE, classes: [ADAMW_LAYOUT], tensors, ...tables, phases });
         [0.99, 0.1, 0.999, 0.001, 1, 1e-8, 0.01].forEach((x, slot) => runner.writeScalar(0, 0, slot, x));
         const storages = [0, 1, 2, 3].map((role) => {
           const storage = backend.allocate("f32", 1003);

@@ -1,7 +1,16 @@
 /** Runs kernels the way a plan does, on tables made by hand. */
-import type { ClassLayout, FloatArray, Pipeline, Runner, Storage } from "../../../src/backends/backend.ts";
+import type {
+  ClassLayout,
+  FloatArray,
+  Numerics,
+  PhaseText,
+  Pipeline,
+  Runner,
+  Storage,
+} from "../../../src/backends/backend.ts";
 import type { WasmBackend } from "../../../src/backends/wasm/index.ts";
 import { vectorDims } from "../../../src/ir/dims.ts";
+import type { Func } from "../../../src/ir/module.ts";
 import { parseFunc } from "../../../src/ir/parse.ts";
 import type { DType, FloatType } from "../../../src/ir/type.ts";
 
@@ -15,8 +24,29 @@ export function layoutOf(
   return { name: `Test ${dtype}`, dtype, view: "vector", roles, scalarTypes, totals: [] };
 }
 
+/** What tables hold besides classes, tensors, chunks and phases, for kernels that know nothing of a device. */
+export const NO_DEVICE = { groups: 1, numbers: { gives: [], totals: [], records: [], hypers: [] } };
+
+/** One kernel's text. */
+export function emitText(
+  backend: WasmBackend,
+  kernel: Func,
+  layout: ClassLayout,
+  numerics: Numerics = "default",
+): string {
+  const { numbers } = NO_DEVICE;
+  const work = {
+    phase: 0,
+    kernels: [{ ...kernel, name: layout.name }],
+    guarded: false,
+    programs: undefined,
+    numbers,
+  };
+  return (backend.emit(work, [layout], numerics)[0] as PhaseText).text;
+}
+
 export function compileText(backend: WasmBackend, text: string, layout: ClassLayout): Pipeline {
-  return backend.compile(backend.emit(parseFunc(text), layout, "default"));
+  return backend.compile(emitText(backend, parseFunc(text), layout));
 }
 
 /** Chunks of `chunk` elements, each in a span of its own. */
@@ -52,10 +82,11 @@ export function prepare({ backend, layout, sizes, pipelines, totals = 0, chunk =
   storages: Storage[][];
 } {
   const runner = backend.prepare({
+    ...NO_DEVICE,
     classes: [layout],
-    tensors: sizes.map((elements) => ({ classIndex: 0, elements, dims: vectorDims(elements) })),
+    tensors: sizes.map((elements) => ({ classIndex: 0, group: 0, elements, dims: vectorDims(elements) })),
     ...chunksOf(sizes, chunk),
-    phases: pipelines.map((pipeline) => ({ pipelines: [pipeline], totals })),
+    phases: pipelines.map((pipeline) => ({ pipelines: [pipeline], programs: null, totals })),
   });
   const storages = sizes.map((elements, tensor) =>
     layout.roles.map((_, role) => {

@@ -12,6 +12,7 @@ import {
   fillRandomly,
   firstDifference,
   layoutOf,
+  NO_DEVICE,
   NORMS,
   prepare,
 } from "./run.ts";
@@ -85,8 +86,14 @@ test("classes of different dtype and width share a launch; one without a kernel 
   const idle = layoutOf("f32", [], ["param"]);
   const sizes = [5, 6, 7, 8];
   const runner = backend.prepare({
+    ...NO_DEVICE,
     classes: [wide, double, idle],
-    tensors: sizes.map((elements, i) => ({ classIndex: i % 3, elements, dims: vectorDims(elements) })),
+    tensors: sizes.map((elements, i) => ({
+      classIndex: i % 3,
+      group: 0,
+      elements,
+      dims: vectorDims(elements),
+    })),
     ...chunksOf(sizes, 256),
     phases: [
       {
@@ -95,6 +102,7 @@ test("classes of different dtype and width share a launch; one without a kernel 
           compileText(backend, scaled("f64"), double),
           null,
         ],
+        programs: null,
         totals: 0,
       },
     ],
