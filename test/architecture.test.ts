@@ -52,6 +52,8 @@ const PARTS: Readonly<
     parts: ["tensor.ts", "optim", "backends/wasm", "type:backends/backend.ts", "type:ir/type.ts", "error.ts"],
   },
 
+  "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "error.ts"] },
+
   // A step: all of the above, with whatever backend it is given.
   step: {
     parts: ["ir", "passes", "trace", "plan", "optim", "tensor.ts", "type:backends/backend.ts", "error.ts"],
