@@ -70,6 +70,26 @@ fn power(base: f32, exponent: f32) -> f32 {
   return select(magnitude, -magnitude, exponent - 2.0 * floor(exponent / 2.0) == 1.0);
 }`,
 
+  load_grad: `
+// A gradient may lie in the same buffer as parameters, which can be bound only once.
+fn load_grad(at: u32, beside_param: bool) -> f32 {
+  if (beside_param) { return params[at]; }
+  return grads[at];
+}`,
+
+  store_grad: `
+fn store_grad(at: u32, beside_param: bool, number: f32) {
+  if (beside_param) { params[at] = number; } else { grads[at] = number; }
+}`,
+
+  lanes_for: `
+// How many threads are to work on each of \`places\` reductions over \`count\` numbers: all have work, \`least\` where there are so many.
+fn lanes_for(places: u32, count: u32, least: u32) -> u32 {
+  let busy = ${THREADS}u >> firstLeadingBit(min(places, ${THREADS}u));
+  let most = 1u << firstLeadingBit(min(count, ${THREADS}u));
+  return min(most, max(least, busy));
+}`,
+
   sum_lanes: lanesHelper("sum", "threads_share[thread] += other;"),
   max_lanes: lanesHelper("max", "threads_share[thread] = max_of(threads_share[thread], other);"),
 
@@ -103,7 +123,7 @@ fn ${word}_lanes(number: f32, thread: u32, lane: u32, lanes: u32, stride: u32) -
 /** A total over axes of which each block of rows has numbers of its own, `stride` floats apart. */
 function blocksHelper(word: string, combine: string): string {
   return `
-// Combines what ${"`blocks`"} blocks of rows have each for itself, in order.
+// Combines what \`blocks\` blocks of rows have each for itself, in order.
 fn ${word}_blocks(first: u32, stride: u32, blocks: u32) -> f32 {
   var at = first;
   var result = axes[at];
