@@ -23,15 +23,16 @@ const PARTS: Readonly<
 
   // Where kernels run, and over what.
   "backends/backend.ts": { parts: ["type:ir", "type:dispose.ts"] },
+  "backends/common": { parts: [] },
   plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts", "error.ts"] },
   "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/wasm": {
-    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+    parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
     packages: ["watr", "node:worker_threads"],
   },
 
   "backends/webgpu": {
-    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+    parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
   },
 
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
