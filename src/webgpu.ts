@@ -27,17 +27,19 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpu> {
   const stray = Object.keys(options).find((name) => !known.includes(name));
   if (stray !== undefined)
     throw new StepjitError("invalid-option", `webgpu: no option "${stray}"; there are ${known.join(", ")}`);
-  if (options.device) return new WebGpu(options.device, false);
-  return new WebGpu(await requestDevice(options.powerPreference), true);
+  if (options.device) return new WebGpu(options.device, undefined);
+  const gpu = globalThis.navigator?.gpu ?? (await gpuOfNode());
+  return new WebGpu(await requestDevice(gpu, options.powerPreference), gpu);
 }
 
 export class WebGpu extends WebGpuBackend {
-  readonly #owned: boolean;
+  /** Where the device came from, if it is our own; in Node the device does not outlive it. */
+  #gpu: GPU | undefined;
 
   /** @internal Use `webgpu()`. */
-  constructor(device: GPUDevice, owned: boolean) {
+  constructor(device: GPUDevice, gpu: GPU | undefined) {
     super(device);
-    this.#owned = owned;
+    this.#gpu = gpu;
   }
 
   /** A tensor in GPU memory: `gpu.tensor([784, 256])` of zeros, `gpu.tensor(data, [784, 256])` a copy of data. Throws `invalid-parameters`. */
@@ -68,14 +70,17 @@ export class WebGpu extends WebGpuBackend {
   /** Gives back all memory, and the device unless it was handed in. Queued steps are still run. */
   override dispose(): void {
     super.dispose();
-    if (this.#owned) this.device.destroy();
+    if (this.#gpu) this.device.destroy();
+    this.#gpu = undefined;
   }
 }
 
 const USAGES = { COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const;
 
-async function requestDevice(powerPreference: GPUPowerPreference | undefined): Promise<GPUDevice> {
-  const gpu = globalThis.navigator?.gpu ?? (await gpuOfNode());
+async function requestDevice(
+  gpu: GPU,
+  powerPreference: GPUPowerPreference | undefined,
+): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter(powerPreference && { powerPreference });
   if (!adapter)
     throw new StepjitError(

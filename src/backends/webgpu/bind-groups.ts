@@ -4,6 +4,8 @@ import type { WebGpuPipeline } from "./pipeline.ts";
 /** Bind groups that one place of a step has used; others of its buffers come round again, since whoever owns them rotates them. */
 const KEPT = 8;
 
+export type ByBinding = readonly (GPUBufferBinding | undefined)[];
+
 interface Known {
   readonly pipeline: WebGpuPipeline;
   readonly buffers: readonly GPUBuffer[];
@@ -20,21 +22,17 @@ export class BindGroups {
     this.#device = device;
   }
 
-  /** `place`: for what in a step; at one place offsets and sizes never change. What a text declares and nobody has is a dummy. */
-  of(
-    pipeline: WebGpuPipeline,
-    place: string,
-    buffers: Readonly<Record<string, GPUBufferBinding | undefined>>,
-  ): GPUBindGroup {
+  /** `buffers` by binding number. `place`: for what in a step; at one place offsets and sizes never change. What a text declares and nobody has is a dummy. */
+  of(pipeline: WebGpuPipeline, place: string, buffers: ByBinding): GPUBindGroup {
     const known = this.#known.get(place) ?? [];
     this.#known.set(place, known);
     const index = known.findIndex(
       (candidate) => candidate.pipeline === pipeline && this.#fits(candidate, buffers),
     );
     if (index >= 0) return (known[index] as Known).group;
-    const entries = pipeline.declared.map(({ binding, name }) => ({
+    const entries = pipeline.declared.map(({ binding }) => ({
       binding,
-      resource: buffers[name] ?? { buffer: this.#dummy(binding) },
+      resource: buffers[binding] ?? { buffer: this.#dummy(binding) },
     }));
     const group = this.#device.gpu.createBindGroup({
       label: pipeline.label,
@@ -50,12 +48,9 @@ export class BindGroups {
     this.#known.clear();
   }
 
-  #fits(
-    { pipeline, buffers }: Known,
-    wanted: Readonly<Record<string, GPUBufferBinding | undefined>>,
-  ): boolean {
+  #fits({ pipeline, buffers }: Known, wanted: ByBinding): boolean {
     return pipeline.declared.every(
-      ({ name, binding }, i) => buffers[i] === (wanted[name]?.buffer ?? this.#dummy(binding)),
+      ({ binding }, i) => buffers[i] === (wanted[binding]?.buffer ?? this.#dummy(binding)),
     );
   }
 

@@ -5,7 +5,6 @@ import type { Device } from "./device.ts";
 /** A buffer that a text declares. */
 export interface Declared {
   readonly binding: number;
-  readonly name: string;
   readonly type: "uniform" | "read-only-storage" | "storage";
 }
 
@@ -17,16 +16,14 @@ export interface WebGpuPipeline extends Pipeline {
   readonly label: string;
 }
 
-const DECLARATION =
-  /@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:,\s*(read|read_write))?>\s*(\w+)/g;
+const DECLARATION = /@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:,\s*(read|read_write))?>/g;
 const COMPUTE = 0x4; // GPUShaderStage.COMPUTE
 
 export function compilePipeline(device: Device, text: string): WebGpuPipeline {
   const label = `stepjit ${/^\/\/\s*(.*)/.exec(text)?.[1] ?? "kernel"}`;
   const declared = [...text.matchAll(DECLARATION)].map(
-    ([, binding, space, access, name]): Declared => ({
+    ([, binding, space, access]): Declared => ({
       binding: Number(binding),
-      name: name as string,
       type: space === "uniform" ? "uniform" : access === "read_write" ? "storage" : "read-only-storage",
     }),
   );

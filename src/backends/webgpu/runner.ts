@@ -2,17 +2,19 @@
 import { StepjitError } from "../../error.ts";
 import { totalPlaces } from "../../plan/layout.ts";
 import type { ClassLayout, DeviceRecord, DeviceRunner, RowOf, Storage, Tables } from "../backend.ts";
-import { BindGroups } from "./bind-groups.ts";
+import { BindGroups, type ByBinding } from "./bind-groups.ts";
 import { COPY_DST, type Device, UNIFORM } from "./device.ts";
 import {
   baseWord,
   COMMIT_AT,
   FLAGS,
   giveAt,
-  type KERNEL_BINDINGS,
+  KERNEL_BINDINGS,
+  type KernelBinding,
   LAUNCH,
   MASK_BITS,
-  type PROGRAM_BINDINGS,
+  PROGRAM_BINDINGS,
+  type ProgramBinding,
   rowFloats,
   rowsAt,
   TENSOR_ROW,
@@ -170,7 +172,7 @@ export class WebGpuRunner implements DeviceRunner {
     const pipeline = this.#tables.phases[phase]?.programs as WebGpuPipeline;
     const pass = this.#begin();
     const { partials, totals, records } = this.#buffers;
-    const buffers: Record<keyof typeof PROGRAM_BINDINGS, GPUBufferBinding> = {
+    const buffers: Record<ProgramBinding, GPUBufferBinding> = {
       launch: this.#launchAt(phase, 0),
       chunks: { buffer: this.#inOrder.buffer },
       tensors: { buffer: this.#words.buffer },
@@ -182,7 +184,10 @@ export class WebGpuRunner implements DeviceRunner {
       hypers: { buffer: this.#hypers.buffer },
     };
     pass.setPipeline(pipeline.pipeline);
-    pass.setBindGroup(0, this.#bindGroups.of(pipeline, `programs ${phase}`, buffers));
+    pass.setBindGroup(
+      0,
+      this.#bindGroups.of(pipeline, `programs ${phase}`, byBinding(PROGRAM_BINDINGS, buffers)),
+    );
     pass.dispatchWorkgroups(1);
     this.#dispatches++;
   }
@@ -412,18 +417,14 @@ export class WebGpuRunner implements DeviceRunner {
     };
   }
 
-  #buffersOf(
-    phase: number,
-    index: number,
-    { windows }: Dispatch,
-  ): Record<keyof typeof KERNEL_BINDINGS, GPUBufferBinding | undefined> {
+  #buffersOf(phase: number, index: number, { windows }: Dispatch): ByBinding {
     const bindingOf = (name: keyof typeof windows): GPUBufferBinding | undefined => {
       const window = windows[name];
       if (!window || (name === "grad" && isBeside(windows))) return undefined;
       const { home, offset, bytes } = window;
       return { buffer: home.buffer, ...(bytes !== undefined && { offset, size: bytes }) };
     };
-    return {
+    return byBinding<KernelBinding>(KERNEL_BINDINGS, {
       launch: this.#launchAt(phase, index + 1),
       chunks: { buffer: this.#chunks.buffer },
       tensors: { buffer: this.#words.buffer },
@@ -433,7 +434,7 @@ export class WebGpuRunner implements DeviceRunner {
       grad: bindingOf("grad"),
       state: bindingOf("state"),
       axes: bindingOf("axes"),
-    };
+    });
   }
 
   /** What programs have to know of rows, and then of parameters. */
@@ -454,6 +455,16 @@ export class WebGpuRunner implements DeviceRunner {
     this.#rowTable.replace(table);
     if (this.#built) this.#writeLaunches(this.#built);
   }
+}
+
+/** By number. */
+function byBinding<B extends string>(
+  numbers: Readonly<Record<B, number>>,
+  buffers: Readonly<Record<B, GPUBufferBinding | undefined>>,
+): ByBinding {
+  const result: (GPUBufferBinding | undefined)[] = [];
+  for (const name of Object.keys(numbers) as B[]) result[numbers[name]] = buffers[name];
+  return result;
 }
 
 /** The first chunk of each tensor, and how many it has. */
