@@ -223,8 +223,8 @@ export interface Backend {
   owns(storage: Storage): boolean;
   /** Where what waits for reductions is computed: on the host, which then reads partial sums, or where the kernels run. */
   readonly programs: "host" | "device";
-  /** Elements of a vector's full chunk: a multiple of 256 that divides 16 Ki. */
-  readonly chunkElements: number;
+  /** Elements of a vector's full chunk, where a plan has `total` elements: a power of two from 256 to 16 Ki. */
+  chunkElements(total: number): number;
   /** Dtypes that its kernels work on. */
   readonly dtypes: readonly FloatType[];
   /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */

@@ -4,8 +4,11 @@
  */
 import type { ClassLayout, NumberTable } from "../backend.ts";
 
-/** Threads of a workgroup. */
-export const THREADS = 256;
+/**
+ * Threads of a workgroup. Two warps, and few enough that a tensor of a hundred elements does not leave most of them idle: on a software
+ * adapter 256 took twice as long over many small tensors, and never less.
+ */
+export const THREADS = 64;
 
 /** Of kernels. A text declares only those it uses; together never more than eight storage buffers. */
 export const KERNEL_BINDINGS = {
