@@ -113,7 +113,7 @@ export interface NumberTable {
   /** Step-level values by name, whoever gives them. */
   readonly gives: readonly string[];
   readonly totals: readonly { readonly name: string; readonly level: Level }[];
-  /** What the device remembers of each parameter, in a module with a commit: stepcount, first, then its state of one number. */
+  /** What the device remembers of each parameter: where only it knows whether the step is, stepcount and first; then state of one number. */
   readonly records: readonly string[];
   /** Hyperparameter members that live on the device. */
   readonly hypers: readonly string[];
