@@ -190,6 +190,11 @@ export interface Backend {
   emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[];
   compile(text: string): Pipeline;
   prepare(tables: Tables): Runner;
+  /**
+   * Resolves once all that was launched so far is done; at once where launches wait by themselves. Rejects with a StepjitError where
+   * the device was lost or has reported an error.
+   */
+  finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;
   [DISPOSE](): void;

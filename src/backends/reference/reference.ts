@@ -81,8 +81,8 @@ class ReferenceBackend implements Backend {
   }
 
   /** Any memory that the host can see will do. */
-  owns(_storage: Storage): boolean {
-    return true;
+  owns({ visible }: Storage): boolean {
+    return visible;
   }
 
   allocateState(requests: readonly SlotRequest[]): Storage[] {
@@ -106,6 +106,8 @@ class ReferenceBackend implements Backend {
   prepare(tables: Tables): Runner {
     return new ReferenceRunner(tables);
   }
+
+  async finished(): Promise<void> {}
 
   dispose(): void {}
 

@@ -114,6 +114,8 @@ export class WasmBackend implements Backend {
     return new WasmRunner(tables, this.#workforce);
   }
 
+  async finished(): Promise<void> {}
+
   dispose(): void {
     this.#workforce.pool?.dispose();
   }
