@@ -234,7 +234,10 @@ export interface Backend {
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
-  /** All steps so far are done. Throws `device-error` and `out-of-memory`, which a device tells late. */
+  /**
+   * Resolves once all that was launched so far is done; at once where launches wait by themselves. Rejects with a StepjitError where
+   * the device was lost or has reported an error.
+   */
   finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;

@@ -82,8 +82,8 @@ class ReferenceBackend implements Backend {
   }
 
   /** Any memory that the host can see will do. */
-  owns(_storage: Storage): boolean {
-    return true;
+  owns({ visible }: Storage): boolean {
+    return visible;
   }
 
   allocateState(requests: readonly SlotRequest[]): Storage[] {

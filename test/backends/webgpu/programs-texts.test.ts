@@ -2,8 +2,6 @@
 import { GradScaler, tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { emitPrograms } from "../../../src/backends/webgpu/programs.ts";
-import { offload } from "../../../src/passes/offload.ts";
-import { layoutOf } from "../../../src/plan/layout.ts";
 import { worksOf } from "../../../src/plan/work.ts";
 import { type AroundOptions, arrange } from "../../../src/step/around.ts";
 import { compiledModule } from "../../../src/step/cache.ts";
@@ -41,14 +39,9 @@ function textsOf(
     })),
   );
   const { classes } = classify(optimizer);
-  const whole = compiledModule(
-    optimizer.definition,
-    classes,
-    arrange(optimizer, around).transforms,
-    () => {},
-  );
-  const module = offload(whole.module, new Set(resident));
-  const layouts = classes.map(({ name, dtype, view }) => layoutOf(module, name, dtype, view));
+  const { transforms } = arrange(optimizer, around);
+  const residence = { programs: "device", hypers: resident } as const;
+  const { module, layouts } = compiledModule(optimizer.definition, classes, transforms, residence, () => {});
   return worksOf(module, layouts).flatMap((work) => (work.programs ? [emitPrograms(work, layouts)] : []));
 }
 
