@@ -38,7 +38,7 @@ export function missingSlots(
       if (!namesOf[parameter.index]?.has(name)) continue;
       const extent = extentOf(definition.state?.[name]);
       const { dims, classIndex } = members[parameter.index] as Classified;
-      const { view } = modules[0]?.[classIndex] as ClassLayout;
+      const { view } = (modules[0] as readonly ClassLayout[])[classIndex] as ClassLayout;
       const { tensor, index, slots } = parameter;
       const request = {
         parameter: index,
