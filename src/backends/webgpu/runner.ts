@@ -438,7 +438,7 @@ export class WebGpuRunner implements DeviceRunner {
     });
   }
 
-  /** What programs have to know of rows, and then of parameters. */
+  /** What programs have to know of parameters, and then of rows. */
   #writeRows(): void {
     const { tensors, chunks } = this.#tables;
     const table = new Uint32Array(4 * Math.max(1, this.#rows.length + tensors.length));
@@ -446,12 +446,12 @@ export class WebGpuRunner implements DeviceRunner {
       let masks = 0;
       for (const [name, bit] of Object.entries(MASK_BITS))
         if (row[name as keyof typeof MASK_BITS]) masks |= bit;
-      table.set([row.classIndex, row.tensor, row.group, masks], 4 * index);
+      table.set([row.classIndex, row.tensor, row.group, masks], 4 * (tensors.length + index));
     });
     const runs = chunkRuns(chunks, tensors.length);
-    tensors.forEach(({ group }, tensor) => {
+    tensors.forEach(({ group, classIndex }, tensor) => {
       const [first, count] = runs[tensor] as [number, number];
-      table.set([first, count, group, Number(this.#active[tensor])], 4 * (this.#rows.length + tensor));
+      table.set([first, count, group, classIndex], 4 * tensor);
     });
     this.#rowTable.replace(table);
     if (this.#built) this.#writeLaunches(this.#built);

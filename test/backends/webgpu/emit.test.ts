@@ -34,7 +34,13 @@ describe("text", () => {
 /** What passes, layout and works make of a definition over parameters of these shapes. */
 function compiled(optimizer: Optimizer) {
   const { classes, members } = classify(optimizer);
-  const { module, layouts } = compiledModule(optimizer.definition, classes, [], () => {});
+  const { module, layouts } = compiledModule(
+    optimizer.definition,
+    classes,
+    [],
+    { programs: "device", hypers: [] },
+    () => {},
+  );
   return { works: worksOf(module, layouts), layouts, members };
 }
 
@@ -127,6 +133,7 @@ describe.skipIf(!hasSoftwareDevice)("numbers", async () => {
       dtype: "f32",
       view: "vector",
       roles: ["param", "grad", "state.a"],
+      written: ["param", "state.a"],
       scalarTypes: ["f32", "bool"],
       totals: [],
     };
