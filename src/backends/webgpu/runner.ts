@@ -28,9 +28,6 @@ import { Table } from "./table.ts";
 import { type Bound, baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
 import { Verdicts } from "./verdicts.ts";
 
-/** Workgroups of a dispatch: more would not be allowed everywhere; kernels go on with the chunks that are left. */
-const MOST_WORKGROUPS = 65_535;
-
 /** Bytes from one dispatch's uniform to the next. */
 const UNIFORM_STRIDE = 256;
 
@@ -204,7 +201,7 @@ export class WebGpuRunner implements DeviceRunner {
         0,
         this.#bindGroups.of(pipeline, `${phase} ${index}`, this.#buffersOf(phase, index, dispatch)),
       );
-      pass.dispatchWorkgroups(Math.min(dispatch.count, MOST_WORKGROUPS));
+      pass.dispatchWorkgroups(Math.min(dispatch.count, this.#device.workgroups));
       this.#dispatches++;
     });
   }
