@@ -102,9 +102,9 @@ describe.skipIf(!hasSoftwareDevice)("numbers", async () => {
         matrix: () => axes,
         state: { e: {}, r: { extent: rows }, c: { extent: cols }, s: { extent: slab } },
         update({ param, grad, state, hyper }) {
-          state.e = add(state.e, mul(0.5, grad)); // stored while it is reduced
+          state.e = add(state.e, mul(0.5, grad));
           const r = add(mean(state.e, rows), maximum(mul(grad, param), rows));
-          const c = sub(mean(mul(grad, state.r), cols), maximum(sub(param, state.c), cols));
+          const c = sub(mean(mul(state.e, state.r), cols), maximum(sub(param, state.c), cols));
           const s = add(mean(grad, slab), maximum(add(grad, state.s), slab));
           const ofRows = add(mean(mul(r, state.r), slab), maximum(state.r, slab));
           const ofCols = sub(mean(mul(c, state.c), slab), maximum(c, slab));
@@ -118,6 +118,27 @@ describe.skipIf(!hasSoftwareDevice)("numbers", async () => {
       expect(works.length).toBeGreaterThan(2);
       const tensors = members.map((member, index) => ({ ...member, gradBesideParam: index === 1 }));
       for (const work of works) await expectLaunch(device, { work, layouts, tensors, seed: 3 });
+    });
+
+    test("what is reduced may be stored in the same phase", async () => {
+      const Momentum = defineOptimizer({
+        name: "Momentum",
+        hyper: { lr: { default: 0.1 } },
+        matrix: () => [0, 1] as const,
+        state: { e: {}, c: { extent: cols } },
+        update({ param, grad, state }) {
+          state.e = add(state.e, grad);
+          state.c = mean(state.e, cols);
+          return sub(param, state.c);
+        },
+      });
+      const { works, layouts, members } = compiled(new Momentum([zeros([3, 900])]));
+      expect(works[0]?.kernels[0]?.outputs.map(({ target }) => target)).toEqual(["total.local0", "state.e'"]);
+      for (const work of works) await expectLaunch(device, { work, layouts, tensors: members, seed: 3 });
+      const barriers = works.map((work) =>
+        emitKernels(work, layouts, "default").includes("storageBarrier()"),
+      );
+      expect(barriers).toEqual([true, false, false].slice(0, works.length)); // this device does well without
     });
   });
 
