@@ -118,10 +118,10 @@ export class StateShape {
 
   /** What makes new again all that is new for the parameter now: for a step that may be given up. */
   undoFor({ slots, numbers }: Parameter): () => void {
-    const newSlots = this.#slots.map(([name]) => slots.get(name) as Slot).filter(({ live }) => !live);
+    const newSlots = this.#slots.filter(([name]) => !slots.get(name)?.live);
     const newNumbers = this.#numbers.filter(([name]) => !numbers.has(name));
     return () => {
-      for (const slot of newSlots) slot.live = false;
+      for (const [name] of newSlots) Object.assign(slots.get(name) ?? {}, { live: false });
       for (const [name] of newNumbers) numbers.delete(name);
     };
   }
