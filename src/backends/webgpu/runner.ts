@@ -18,6 +18,7 @@ import {
   rowFloats,
   rowsAt,
   TENSOR_ROW,
+  THREADS,
 } from "./layout.ts";
 import type { Memory, Place } from "./memory.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
@@ -378,7 +379,7 @@ export class WebGpuRunner implements DeviceRunner {
     const perPhase = Math.max(1, dispatches.length);
     const words = UNIFORM_STRIDE / 4;
     const average = chunks.length / 4 / Math.max(1, tensors.length);
-    const lanes = 2 ** Math.min(8, Math.max(0, Math.ceil(Math.log2(Math.max(1, average)))));
+    const lanes = 2 ** Math.min(Math.log2(THREADS), Math.max(0, Math.ceil(Math.log2(Math.max(1, average)))));
     const table = new Uint32Array(phases.length * (perPhase + 1) * words);
     phases.forEach(({ totals }, phase) => {
       // Programs finish what the phase before left.

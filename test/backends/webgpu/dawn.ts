@@ -32,8 +32,16 @@ async function deviceOf(options: string[]): Promise<GPUDevice> {
   return device;
 }
 
-/** Throws what the device has to say about a text. */
-export async function compile(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
+const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+
+/** Throws what the device, the only one of a file, has to say about a text. Each text is compiled once. */
+export function compile(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
+  const known = pipelines.get(code) ?? compileNew(device, code);
+  pipelines.set(code, known);
+  return known;
+}
+
+async function compileNew(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   const { messages } = await module.getCompilationInfo();
