@@ -1,0 +1,71 @@
+/** Tests that need a GPU, or SwiftShader in its place. */
+
+import { afterAll, beforeAll, describe } from "vitest";
+import { findGpu } from "./adapter.ts";
+
+const found = await findGpu();
+const devices: GPUDevice[] = [];
+const complaints: string[] = [];
+
+/**
+ * A describe whose tests compute on a GPU. Where there is none they are skipped, and stderr says so; on a continuous integration machine
+ * (CI=true) they fail instead: a missing GPU must not go unnoticed there.
+ */
+export function describeOnGpu(name: string, tests: () => void): void {
+  if (found.reason !== undefined && process.env.CI !== "true") {
+    process.stderr.write(`\nSKIPPED: ${name}, all tests: ${found.reason}\n\n`);
+    describe.skip(name, tests);
+    return;
+  }
+  describe(name, () => {
+    beforeAll(() => {
+      available();
+    });
+    tests();
+  });
+}
+
+function available() {
+  if (found.reason !== undefined) throw new Error(found.reason);
+  return found;
+}
+
+/** A new one each time: an adapter gives one device. */
+export async function testAdapter(): Promise<GPUAdapter> {
+  return (await available().gpu.requestAdapter()) as GPUAdapter;
+}
+
+/**
+ * A new device, with the limits that every device has unless others are asked for. It is destroyed when the tests of the file are
+ * done; errors on it that nobody caught then fail the file.
+ */
+export async function testDevice(descriptor: GPUDeviceDescriptor = {}): Promise<GPUDevice> {
+  const device = await (await testAdapter()).requestDevice(descriptor);
+  device.addEventListener("uncapturederror", ({ error }) => complaints.push(error.message));
+  devices.push(device);
+  return device;
+}
+
+afterAll(async () => {
+  for (const device of devices.splice(0)) {
+    await device.queue.onSubmittedWorkDone(); // errors come before
+    device.destroy();
+  }
+  if (complaints.length > 0) throw new Error(complaints.splice(0).join("\n"));
+});
+
+/** Makes this process look like a browser with WebGPU: navigator.gpu, and the classes and constants as globals. Call the result to end it. */
+export function openGpu(): () => void {
+  const before = Object.getOwnPropertyDescriptors(globalThis) as Record<string, PropertyDescriptor>;
+  const { gpu, globals } = available();
+  const changed = { ...globals, navigator: { gpu } };
+  for (const [name, value] of Object.entries(changed))
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  return () => {
+    for (const name of Object.keys(changed)) {
+      const old = before[name];
+      if (old) Object.defineProperty(globalThis, name, old);
+      else Reflect.deleteProperty(globalThis, name);
+    }
+  };
+}
