@@ -99,16 +99,15 @@ export class Binding {
   #bind(variables: readonly Variable[]): [string, Tensor][] {
     const { home } = this;
     return variables.map((variable) => {
-      const { name, shape, size } = variable;
+      const { name, shape } = variable;
       home.adopt(variable);
-      const storage = home.backend.foreignStorage("f32", size, () => home.address(name));
       this.#bound.set(name, {
         index: this.#bound.size,
         shape: [...shape],
-        read: home.gradientReader(shape),
+        read: home.gradientReader(variable),
       });
       this.#gradients.push(null);
-      return [name, new Tensor(storage, shape)];
+      return [name, new Tensor(home.storage(variable), shape)];
     });
   }
 }
