@@ -1,4 +1,4 @@
-import type { Storage } from "./backends/backend.ts";
+import type { Backend } from "./backends/backend.ts";
 import { defaultWasm } from "./backends/wasm/index.ts";
 import { StepjitError } from "./error.ts";
 import type { FloatType } from "./ir/type.ts";
@@ -24,6 +24,16 @@ export function tensor(
   second?: readonly number[] | TensorDType,
   third?: TensorDType,
 ): Tensor {
+  return makeTensor(defaultWasm(), first, second, third);
+}
+
+/** The same in another backend's memory. */
+export function makeTensor(
+  backend: Pick<Backend, "allocate">,
+  first: TensorData,
+  second?: readonly number[] | TensorDType,
+  third?: TensorDType,
+): Tensor {
   const hasData = Array.isArray(second);
   const shape = checkShape(hasData ? second : first);
   const asked = hasData ? third : (second as TensorDType | undefined);
@@ -33,8 +43,8 @@ export function tensor(
     refuse(`data is a list of numbers, a Float32Array or a Float64Array, got ${show(first)}`);
   if (hasData && first.length !== sizeOf(shape))
     refuse(`${first.length} numbers do not fill shape [${shape}], which takes ${sizeOf(shape)}`);
-  const storage: Storage = defaultWasm().allocate(FLOAT_TYPES[dtype], sizeOf(shape));
-  if (hasData) storage.view().set(first);
+  const storage = backend.allocate(FLOAT_TYPES[dtype], sizeOf(shape));
+  if (hasData) storage.write(isFloatArray(first) ? first : Float64Array.from(first));
   return new Tensor(storage, shape);
 }
 
@@ -44,7 +54,7 @@ function isData(value: unknown): value is TensorData {
   return isFloatArray(value) || (Array.isArray(value) && value.every((number) => typeof number === "number"));
 }
 
-function checkShape(shape: unknown): readonly number[] {
+export function checkShape(shape: unknown): readonly number[] {
   if (isFloatArray(shape)) return refuse("data needs a shape: tensor(data, shape)");
   const fits = Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
   return fits ? shape : refuse(`a shape is a list of whole numbers, got ${show(shape)}`);

@@ -23,15 +23,16 @@ const PARTS: Readonly<
 
   // Where kernels run, and over what.
   "backends/backend.ts": { parts: ["type:ir", "type:dispose.ts"] },
+  "backends/common": { parts: [] },
   plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts", "error.ts"] },
   "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/wasm": {
-    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+    parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
     packages: ["watr", "node:worker_threads"],
   },
 
   "backends/webgpu": {
-    parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+    parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
   },
 
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
@@ -51,6 +52,8 @@ const PARTS: Readonly<
   "make-tensor.ts": {
     parts: ["tensor.ts", "optim", "backends/wasm", "type:backends/backend.ts", "type:ir/type.ts", "error.ts"],
   },
+
+  "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "error.ts"] },
 
   // A step: all of the above, with whatever backend it is given.
   step: {

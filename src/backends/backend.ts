@@ -37,9 +37,12 @@ export interface SlotRequest {
   readonly parameter: number;
   readonly dtype: FloatType;
   readonly length: number;
-  /** Whether it has a number for each element of the parameter, whose shape is `shape`. */
+  /** Whether it has a number for each element of the parameter. */
   readonly overElements: boolean;
-  readonly shape: readonly number[];
+  readonly view: Walked;
+  readonly dims: Dims;
+  /** Slots that the parameter has already, over elements too or not. */
+  readonly beside: readonly Storage[];
 }
 
 /** `default` gives the same bits on every engine and for any number of threads; `fast` allows fused multiply-add. */
@@ -60,6 +63,8 @@ export interface ClassLayout {
   readonly dtype: FloatType;
   /** The tensors of a parameter, by role, in the order of a tensor row's bases: param, grad, state.exp_avg … */
   readonly roles: readonly string[];
+  /** Those of them that some kernel writes. */
+  readonly written: readonly string[];
   /** How the memory of a parameter is walked. */
   readonly view: Walked;
   /** Reductions over axes that one launch leaves for the next: f64, kept by the runner. */
@@ -168,6 +173,42 @@ export interface Runner {
   dispose(): void;
 }
 
+/** What a scalar row is for: device programs run once a row. */
+export interface RowOf {
+  readonly classIndex: number;
+  readonly group: number;
+  /** The parameter, or the first of those that share the row. */
+  readonly tensor: number;
+  readonly first: boolean;
+  readonly present: boolean;
+  readonly summed: boolean;
+}
+
+/** What a device remembers of a parameter, by the names of `NumberTable.records`. */
+export type DeviceRecord = Readonly<Record<string, number>>;
+
+/** A runner whose launches are queued, and which runs what waits for reductions itself. */
+export interface DeviceRunner extends Runner {
+  /** Says what the scalar rows are for; those that are written from here on. */
+  setRows(rows: readonly RowOf[]): void;
+  /** Writes a step-level value of the host's. */
+  writeGive(name: string, value: number): void;
+  /** A hyperparameter member that lives on the device in some group: its number in a group where it does not, or where it is. */
+  bindHyper(group: number, name: string, value: number | Storage): void;
+  /** What the device is to remember of a parameter, by one name. */
+  writeRecord(tensor: number, name: string, value: number): void;
+  /** Takes over what another runner's device remembers, parameter by parameter. */
+  inherit(from: DeviceRunner): void;
+  /** Runs the programs of a phase. */
+  runPrograms(phase: number): void;
+  /** Hands over all that was launched since the last time, as one step. `verdict` hears whether the device committed it, in order. */
+  submit(verdict?: (committed: boolean) => void): void;
+  /** All verdicts so far have been heard; gives what the device remembers, by parameter. */
+  settle(): Promise<readonly DeviceRecord[]>;
+  /** Dispatches, copies and bytes copied of a step, for reports. */
+  readonly traffic: { readonly dispatches: number; readonly copies: number; readonly bytes: number };
+}
+
 export interface Backend {
   readonly name: string;
   /** What a compiled kernel depends on besides its text: part of the kernel key. */
@@ -182,6 +223,8 @@ export interface Backend {
   owns(storage: Storage): boolean;
   /** Where what waits for reductions is computed: on the host, which then reads partial sums, or where the kernels run. */
   readonly programs: "host" | "device";
+  /** Elements of a vector's full chunk: a multiple of 256 that divides 16 Ki. */
+  readonly chunkElements: number;
   /** Dtypes that its kernels work on. */
   readonly dtypes: readonly FloatType[];
   /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
@@ -189,7 +232,10 @@ export interface Backend {
   /** The texts of a phase. Pure: the same functions, layouts and numerics give the same texts. Throws `unsupported`. */
   emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[];
   compile(text: string): Pipeline;
+  /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
+  /** All steps so far are done. Throws `device-error` and `out-of-memory`, which a device tells late. */
+  finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;
   [DISPOSE](): void;

@@ -54,12 +54,12 @@ class Lines {
   }
 }
 
-const HEADER = /^(step|body|scalars|kernel)(?: "([^"]*)")?(?: phase (\d+))?(?: flat)? \{$/;
+const HEADER = /^(step|body|scalars|kernel)(?: "([^"]*)")?(?: phase (\d+))?(?: on (device))?(?: flat)? \{$/;
 const VALUE = /^(\S+) +%(\d+) = (\S+)((?: \S+?)*?)(?: +# (.+))?$/;
 const OUTPUT = /^(\S+) = %(\d+)$/;
 
 function readFunc(lines: Lines): Func {
-  const [, kind, name, phase] = lines.take(HEADER, "a function's header");
+  const [, kind, name, phase, on] = lines.take(HEADER, "a function's header");
   const values: Value[] = [];
   for (let match = lines.tryTake(VALUE); match; match = lines.tryTake(VALUE)) {
     values.push(readValue(match, values.length, lines));
@@ -73,6 +73,7 @@ function readFunc(lines: Lines): Func {
     kind: kind as FuncKind,
     name: name ?? "",
     ...(phase !== undefined && { phase: Number(phase) }),
+    ...(on === "device" && { on }),
     values,
     outputs,
   };

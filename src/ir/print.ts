@@ -34,6 +34,7 @@ function header(func: Func): string {
   const words: string[] = [func.kind];
   if (func.name) words.push(`"${func.name}"`);
   if (func.phase !== undefined) words.push(`phase ${func.phase}`);
+  if (func.on) words.push(`on ${func.on}`);
   if ((func.kind === "body" || func.kind === "kernel") && isFlat(func)) words.push("flat");
   return words.join(" ");
 }

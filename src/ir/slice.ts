@@ -1,4 +1,4 @@
-import { type Func, type FuncKind, type Output, type Value, type ValueId, valueAt } from "./module.ts";
+import { type Func, type Output, type Value, type ValueId, valueAt } from "./module.ts";
 
 /**
  * The part of a function that some outputs need, in order. `cut` may put an input in a value's place: what lies behind it is then
@@ -7,7 +7,7 @@ import { type Func, type FuncKind, type Output, type Value, type ValueId, valueA
 export function slice(
   func: Func,
   outputs: readonly Output[],
-  into: { readonly kind?: FuncKind; readonly phase?: number } = {},
+  into: Partial<Pick<Func, "kind" | "phase" | "on">> = {},
   cut: (id: ValueId, value: Value) => Value | undefined = () => undefined,
 ): Func {
   const needed = new Map<ValueId, Value>();
@@ -26,6 +26,7 @@ export function slice(
     kind: func.kind,
     name: func.name,
     ...(func.phase !== undefined && { phase: func.phase }),
+    ...(func.on && { on: func.on }),
     ...into,
     values: [...renumbered.keys()].map((id) => {
       const value = needed.get(id) as Value;

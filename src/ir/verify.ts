@@ -9,8 +9,8 @@ import { printType, sameType, type Type } from "./type.ts";
 export function verifyModule(module: Module): void {
   for (const func of module.funcs) verifyFunc(func);
   const seen = new Set<string>();
-  for (const { kind, name, phase } of module.funcs) {
-    const key = `${kind} "${name}" phase ${phase}`;
+  for (const { kind, name, phase, on } of module.funcs) {
+    const key = [`${kind} "${name}" phase ${phase}`, ...(on ? [`on ${on}`] : [])].join(" ");
     if (seen.has(key)) fail(`module "${module.name}" has ${key} twice`);
     seen.add(key);
   }
@@ -18,6 +18,9 @@ export function verifyModule(module: Module): void {
 
 export function verifyFunc(func: Func): void {
   const where = `${func.kind} "${func.name}"`;
+  if (func.on && !DEVICE_READS[func.kind])
+    fail(`${where}: only step bodies and scalar programs run on a ${func.on}`);
+  if (func.on && func.phase === undefined) fail(`${where}: what runs on a ${func.on} has a phase`);
   func.values.forEach((value, id) => {
     const problem = problemOf(value, id, func);
     if (problem) fail(`${where}: %${id} = ${printOperation(value)}: ${problem}`);
@@ -46,7 +49,7 @@ function problemOf(value: Value, id: number, func: Func): Problem {
     return info.attribute ? `needs a ${info.attribute}` : "takes no attribute";
   if (isLevel(value.type.extent) && value.type.dtype === "f32") return "values above elements are f64";
   const types = value.args.map((arg) => (func.values[arg] as Value).type);
-  return info.rule === "input" ? inputProblem(value, func.kind) : RULES[info.rule](value.type, types, value);
+  return info.rule === "input" ? inputProblem(value, func) : RULES[info.rule](value.type, types, value);
 }
 
 const ATTRIBUTES = { none: ["undefined"], word: ["string"], number: ["number"] };
@@ -145,9 +148,20 @@ const INPUTS: Partial<
   scalar: { kinds: ["body", "kernel"], extents: ["step", "group", "param"] },
 };
 
-function inputProblem({ op, type, attribute }: Value, kind: FuncKind): Problem {
+/**
+ * What functions on a device may read, where the table above says nothing of `given` in a step body and of `scalar` in a scalar
+ * program: that is how they hear of numbers which only the host knows.
+ */
+const DEVICE_READS: Partial<Record<FuncKind, readonly Op[]>> = {
+  step: ["const", "total", "given"],
+  scalars: ["const", "total", "given", "scalar", "hyper", "stepcount", "mask", "state"],
+};
+
+function inputProblem({ op, type, attribute }: Value, { kind, on }: Func): Problem {
   const rule = INPUTS[op];
-  if (!rule?.kinds.includes(kind)) return `a ${kind} function does not read ${op}`;
+  const readable = on ? DEVICE_READS[kind]?.includes(op) : rule?.kinds.includes(kind);
+  if (!rule || !readable) return `a ${kind} function${on ? ` on a ${on}` : ""} does not read ${op}`;
+  if (on && op === "hyper" && type.extent === "step") return `${op} at ${printType(type)} is the host's`;
   if (
     !rule.extents.includes(isLevel(type.extent) ? type.extent : "axes") &&
     !rule.extents.includes(type.extent)

@@ -255,7 +255,7 @@ export class Optimizer {
 
 /** What may not appear twice: the name, the tensor, and the array behind it. */
 function identities({ name, tensor }: Parameter): unknown[] {
-  return [name, tensor, ...(tensor.size > 0 ? [tensor.storage.view()] : [])];
+  return [name, tensor, ...(tensor.size > 0 && tensor.storage.visible ? [tensor.storage.view()] : [])];
 }
 
 function refuse(message: string): never {

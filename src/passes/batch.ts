@@ -7,7 +7,8 @@
  *     step phase 1                                    …
  *     …                                               kernel "SGD f32" phase 0, kernel "SGD f32 nesterov" phase 0: launch 0
  *
- * Functions are put in the order in which they run: phase by phase, the step body, the scalar programs, then the kernels.
+ * Functions are put in the order in which they run: phase by phase, the step body, the scalar programs, then the kernels. Sorting is
+ * stable: of one phase and kind, classes keep their order, and what offload put on the host stays before what it put on the device.
  * It never pays to split: a launch costs more than the switch over its kernels.
  */
 import type { Func, FuncKind, Module } from "../ir/module.ts";
@@ -26,7 +27,7 @@ export interface Phase {
   /** On the host. */
   readonly step?: Func;
   readonly scalars: readonly Func[];
-  /** On the device, before the kernels. */
+  /** On the device, before the kernels: what offload cut off. */
   readonly programs: { readonly step: Func | undefined; readonly scalars: readonly Func[] };
   /** One launch. */
   readonly kernels: readonly Func[];

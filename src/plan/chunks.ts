@@ -20,12 +20,13 @@ export interface Dealt {
   readonly dims: Dims;
 }
 
-export function chunkTable(tensors: readonly Dealt[]): ChunkTable {
+/** `vectorChunk`: elements of a vector's full chunk, a multiple of 256. */
+export function chunkTable(tensors: readonly Dealt[], vectorChunk = CHUNK_ELEMENTS): ChunkTable {
   const rows: number[] = [];
   const spans = [0];
   let inSpan = 0;
   tensors.forEach((dealt, tensor) => {
-    for (const { start, length, elements } of piecesOf(dealt)) {
+    for (const { start, length, elements } of piecesOf(dealt, vectorChunk)) {
       const next = rows.length / 4;
       if (inSpan > 0 && inSpan + elements > CHUNK_ELEMENTS) {
         spans.push(next);
@@ -46,11 +47,11 @@ interface Piece {
 }
 
 /** A vector in equal runs; a matrix in blocks of rows of one slab, or in several whole slabs. */
-function* piecesOf({ view, dims }: Dealt): Generator<Piece> {
+export function* piecesOf({ view, dims }: Dealt, vectorChunk = CHUNK_ELEMENTS): Generator<Piece> {
   const { A, R } = dims;
   const line = lineOf(dims);
   if (A * R * line === 0) return;
-  if (view === "vector") yield* runs(A * R * line, CHUNK_ELEMENTS, 1, 0);
+  if (view === "vector") yield* runs(A * R * line, vectorChunk, 1, 0);
   else if (R * line <= CHUNK_ELEMENTS)
     yield* runs(A * R, R * Math.floor(CHUNK_ELEMENTS / (R * line)), line, 0);
   else for (let a = 0; a < A; a++) yield* runs(R, blocksOf(dims).rows, line, a * R);

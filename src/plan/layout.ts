@@ -23,6 +23,13 @@ export function layoutOf(module: Module, name: string, dtype: FloatType, view: V
     dtype,
     view: view === "points" ? "vector" : view,
     roles: [...new Set(["param", ...touched])],
+    written: [
+      ...new Set(
+        ofClass("kernel").flatMap(({ outputs }) =>
+          outputs.flatMap(({ target }) => (target.endsWith("'") ? target.slice(0, -1) : [])),
+        ),
+      ),
+    ],
     scalarTypes,
     totals: ofClass("kernel").flatMap(axisTotalsOf),
   };

@@ -5,6 +5,8 @@
 import type {
   Backend,
   ClassLayout,
+  DeviceRunner,
+  NumberTable,
   PhaseText,
   PhaseWork,
   Pipeline,
@@ -57,6 +59,10 @@ export interface PlanSpec {
   readonly numberTypes: ReadonlyMap<string, FloatType>;
   /** Step-level hyperparameters by name. */
   readonly stepHyper: ReadonlyMap<string, () => number>;
+  /** By group: the hyperparameter members that live on the device, and where. */
+  readonly residents?: readonly ReadonlyMap<string, Storage>[];
+  /** The plan before, where its device knows of steps what the host has not heard yet. */
+  readonly inherit?: Plan | undefined;
 }
 
 export class Plan {
@@ -65,7 +71,14 @@ export class Plan {
   readonly launches: number;
   /** Launches of the last run: fewer where it was not committed. */
   launched = 0;
+  /** Hears of each step whose commit the device decides, in order. */
+  onVerdict: (committed: boolean) => void = () => {};
   readonly #runner: Runner;
+  /** The same, where it runs programs itself. */
+  readonly #device: DeviceRunner | undefined;
+  readonly #numbers: NumberTable;
+  /** By parameter: what the device was told to remember. */
+  readonly #recorded: readonly Set<string>[];
   readonly #chunks: Uint32Array;
   readonly #totals: Totals;
   readonly #given = new Map<string, number>();
@@ -87,18 +100,25 @@ export class Plan {
     this.spec = spec;
     this.#totals = new Totals(spec.groups.length, spec.parameters.length);
     const works = worksOf(spec.module, spec.classes);
-    this.#phases = this.#planPhases();
-    this.#ownRows = spec.classes.map(({ name }) => readsOwn(spec.module, name));
+    this.#numbers = (works[0] as PhaseWork).numbers;
+    this.#recorded = spec.parameters.map(() => new Set());
+    this.#phases = this.#planPhases(works);
+    const remembers = this.#numbers.records.length > 0;
+    this.#ownRows = spec.classes.map(({ name }) => remembers || readsOwn(spec.module, name));
     this.#numberNames = spec.classes.map(({ name }) => numbersRead(spec.module, name));
     const { chunks, spans } = chunkTable(
       spec.parameters.map(({ dims, classIndex }) => ({
         dims,
         view: (spec.classes[classIndex] as ClassLayout).view,
       })),
+      backend.chunkElements,
     );
     this.#chunks = chunks;
     this.chunkCount = chunks.length / 4;
-    this.launches = this.#phases.filter(({ hasKernels }) => hasKernels).length;
+    this.launches = this.#phases.reduce(
+      (sum, { hasKernels, hasPrograms }) => sum + Number(hasKernels) + Number(hasPrograms),
+      0,
+    );
     const pipelinesOf = (phase: number) => {
       const ofPhase = texts.filter((text) => text.phase === phase);
       const programs = ofPhase.find(({ classes }) => classes.length === 0);
@@ -112,11 +132,13 @@ export class Plan {
       classes: spec.classes,
       tensors: spec.parameters,
       groups: spec.groups.length,
-      numbers: (works[0] as PhaseWork).numbers,
+      numbers: this.#numbers,
       chunks,
       spans,
       phases: this.#phases.map(({ stride }, phase) => ({ ...pipelinesOf(phase), totals: stride })),
     });
+    if (backend.programs === "device") this.#device = this.#runner as DeviceRunner;
+    if (spec.inherit) this.#inherit(spec.inherit);
   }
 
   bind(tensor: number, role: string, storage: Storage): void {
@@ -157,23 +179,62 @@ export class Plan {
       this.#rows[row]?.tensors.push(tensor);
       this.#runner.setScalarRow(tensor, row);
     });
+    this.#tellDevice();
+  }
+
+  /** Which rows there are, and what of a parameter is new to the device. */
+  #tellDevice(): void {
+    const device = this.#device;
+    if (!device) return;
+    const { parameters, counts } = this.spec;
+    device.setRows(
+      this.#rows.map((row) => ({
+        ...row,
+        classIndex: (parameters[row.tensor] as PlannedParameter).classIndex,
+      })),
+    );
+    for (const tensor of this.#active) {
+      const recorded = this.#recorded[tensor] as Set<string>;
+      for (const name of this.#numbers.records) {
+        const value =
+          name === "stepcount"
+            ? counts[tensor]
+            : name === "first"
+              ? 0
+              : parameters[tensor]?.numbers.get(name);
+        if (recorded.has(name) || value === undefined) continue;
+        device.writeRecord(tensor, name, value);
+        recorded.add(name);
+      }
+    }
+  }
+
+  #inherit(before: Plan): void {
+    if (!before.#device) return;
+    this.#device?.inherit(before.#device);
+    before.#recorded.forEach((names, tensor) => {
+      for (const name of names) this.#recorded[tensor]?.add(name);
+    });
   }
 
   /**
    * Runs all phases; counts advance by one for what is active. False where a phase found that the step is not to be: then it ends
-   * there, and nothing was written that lasts.
+   * there, and nothing was written that lasts. Undefined where the device will tell (`onVerdict`): until then counts are what they
+   * would be if it said yes.
    */
-  run(threads: number): boolean {
+  run(threads: number): boolean | undefined {
     const { parameters, counts } = this.spec;
     for (const row of this.#rows) row.count = (counts[row.tensor] as number) + 1;
     this.launched = 0;
+    this.#bindHypers();
     for (const [index, phase] of this.#phases.entries()) {
       if (!this.#runStepBody(phase)) return false;
       this.#runScalars(phase);
+      if (phase.hasPrograms) this.#device?.runPrograms(index);
       if (!phase.hasKernels) continue;
       this.#runner.launch(index, threads);
       this.launched++;
-      if (phase.stride > 0)
+      if (phase.stride > 0 && !this.#device)
         this.#totals.finish(
           phase.shares,
           this.#runner.partials(index),
@@ -183,20 +244,59 @@ export class Plan {
         );
     }
     for (const tensor of this.#active) counts[tensor] = (counts[tensor] as number) + 1;
-    return true;
+    return this.#device ? this.#submit(this.#device) : true;
+  }
+
+  #submit(device: DeviceRunner): true | undefined {
+    const decides = this.#numbers.records.length > 0;
+    if (decides) device.submit((committed) => this.onVerdict(committed));
+    else device.submit();
+    this.launched = device.traffic.dispatches;
+    return decides ? undefined : true;
+  }
+
+  /** All verdicts have been heard, and counts and state of one number are what the device says. */
+  async settle(): Promise<void> {
+    if (!this.#device || this.#numbers.records.length === 0) return;
+    const records = await this.#device.settle();
+    this.spec.parameters.forEach(({ numbers }, tensor) => {
+      for (const name of this.#recorded[tensor] as Set<string>) {
+        const value = records[tensor]?.[name] as number;
+        if (name === "stepcount") this.spec.counts[tensor] = value;
+        else if (name !== "first") numbers.set(name, value);
+      }
+    });
+  }
+
+  /** Dispatches, copies and bytes copied of the last step on a device. */
+  get traffic(): DeviceRunner["traffic"] | undefined {
+    return this.#device?.traffic;
   }
 
   dispose(): void {
     this.#runner.dispose();
   }
 
+  /** Where members live on the device in some group, all groups' numbers are read there. */
+  #bindHypers(): void {
+    const { groups, hyperNames, residents = [] } = this.spec;
+    for (const name of this.#numbers.hypers)
+      groups.forEach((numbers, group) => {
+        const value = residents[group]?.get(name) ?? (numbers[hyperNames.indexOf(name)] as number);
+        this.#device?.bindHyper(group, name, value);
+      });
+  }
+
   /** False where the step is not to be. */
   #runStepBody({ step, commit }: PlannedPhase): boolean {
     if (!step) return true;
     step.run(NO_ROW);
-    for (const { target, value } of step.outputs)
-      if (target.startsWith("give."))
-        this.#given.set(target.slice("give.".length), step.registers[value] as number);
+    for (const { target, value } of step.outputs) {
+      if (!target.startsWith("give.")) continue;
+      const [name, number] = [target.slice("give.".length), step.registers[value] as number];
+      this.#given.set(name, number);
+      this.#device?.writeGive(name, number);
+    }
     return commit === undefined || step.registers[commit] !== 0;
   }
 
@@ -221,9 +321,9 @@ export class Plan {
     return names.map((name) => (Object.is(numbers.get(name), -0) ? "-0" : numbers.get(name))).join(" ");
   }
 
-  #planPhases(): PlannedPhase[] {
+  #planPhases(works: readonly PhaseWork[]): PlannedPhase[] {
     const bind = (value: Value) => this.#bindInput(value);
-    return phasesOf(this.spec.module).map(({ step, scalars, kernels }) => {
+    return phasesOf(this.spec.module).map(({ step, scalars, kernels }, phase) => {
       const shares = this.spec.classes.map(({ name }) =>
         kernels.filter((kernel) => kernel.name === name).flatMap(sharesOf),
       );
@@ -237,6 +337,7 @@ export class Plan {
         shares,
         stride: Math.max(0, ...shares.map(({ length }) => length)),
         hasKernels: kernels.length > 0,
+        hasPrograms: works[phase]?.programs !== undefined,
       };
     });
   }
@@ -284,6 +385,8 @@ interface PlannedPhase {
   readonly shares: readonly ReturnType<typeof sharesOf>[];
   readonly stride: number;
   readonly hasKernels: boolean;
+  /** On the device. */
+  readonly hasPrograms: boolean;
 }
 
 interface PlannedScalars {

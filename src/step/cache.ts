@@ -5,6 +5,7 @@
  */
 import type { Backend, ClassLayout, Numerics, PhaseText, Pipeline } from "../backends/backend.ts";
 import type { Module } from "../ir/module.ts";
+import { offload } from "../passes/offload.ts";
 import { runPasses } from "../passes/pipeline.ts";
 import { layoutOf } from "../plan/layout.ts";
 import { worksOf } from "../plan/work.ts";
@@ -22,7 +23,18 @@ export interface Compiled {
   readonly texts: Map<string, readonly PhaseText[]>;
 }
 
-const modules = new WeakMap<AnyDefinition, Map<string, Compiled>>();
+/** Where a module's programs run, and which hyperparameter members live there. */
+export interface Residence {
+  readonly programs: Backend["programs"];
+  readonly hypers: readonly string[];
+}
+
+interface Known {
+  readonly traced: Module;
+  readonly compiled: Map<string, Compiled>;
+}
+
+const modules = new WeakMap<AnyDefinition, Map<string, Known>>();
 const pipelines = new WeakMap<Backend, Map<string, Pipeline>>();
 
 /** The module for these classes; `onTrace` hears of it if it had to be traced. */
@@ -30,21 +42,27 @@ export function compiledModule(
   definition: AnyDefinition,
   classes: readonly ClassSpec[],
   transforms: readonly TransformDefinition[],
+  residence: Residence,
   onTrace: (milliseconds: number) => void,
 ): Compiled {
-  const known = entryOf(modules, definition);
+  const all = entryOf(modules, definition);
   const key = [...classes, ...transforms].map(({ name }) => name).join("\n");
-  let compiled = known.get(key);
-  if (!compiled) {
-    const start = performance.now();
-    const traced = trace(definition, classes, transforms);
-    const module = runPasses(traced);
-    const layouts = classes.map(({ name, dtype, view }) => layoutOf(module, name, dtype, view));
-    compiled = { traced, module, layouts, texts: new Map() };
-    known.set(key, compiled);
-    onTrace(performance.now() - start);
-  }
+  const start = performance.now();
+  const before = all.get(key);
+  const known = before ?? { traced: trace(definition, classes, transforms), compiled: new Map() };
+  all.set(key, known);
+  const form = `${residence.programs} ${residence.hypers}`;
+  const compiled = known.compiled.get(form) ?? compile(known.traced, classes, residence);
+  known.compiled.set(form, compiled);
+  if (!before) onTrace(performance.now() - start);
   return compiled;
+}
+
+function compile(traced: Module, classes: readonly ClassSpec[], { programs, hypers }: Residence): Compiled {
+  const passed = runPasses(traced);
+  const module = programs === "device" ? offload(passed, new Set(hypers)) : passed;
+  const layouts = classes.map(({ name, dtype, view }) => layoutOf(module, name, dtype, view));
+  return { traced, module, layouts, texts: new Map() };
 }
 
 /** The kernels of a module as one backend prints them. */

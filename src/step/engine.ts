@@ -282,7 +282,7 @@ export class Engine {
     try {
       const committed = plan.run(this.options.threads);
       this.launches = plan.launched;
-      return committed;
+      return committed ?? true;
     } catch (error) {
       this.optimizer.poison = error;
       throw error;

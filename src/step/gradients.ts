@@ -96,7 +96,7 @@ export class GradientReader {
     for (const i of this.#copied) {
       const { storage, copyFrom } = this.#sources[i] as Source;
       const data = (copyFrom as () => FloatArray)();
-      storage.view().set(data);
+      storage.write(data);
       bytes += data.byteLength;
     }
     return bytes;

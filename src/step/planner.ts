@@ -115,7 +115,8 @@ function compile(
   what = "",
 ): CompiledModule {
   const { options, occasion, log } = order;
-  const compiled = compiledModule(definition, classes, transforms, (milliseconds) =>
+  const residence = { programs: options.backend.programs, hypers: [] };
+  const compiled = compiledModule(definition, classes, transforms, residence, (milliseconds) =>
     log({ kind: "trace", ...occasion, milliseconds }),
   );
   const kernels = textsFor(compiled, options.backend, options.numerics);

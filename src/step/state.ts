@@ -42,7 +42,12 @@ function placeSlot(
   const fits = slot?.storage.length === length; // rows may be others than before
   if (slot && fits && backend.owns(slot.storage)) return;
   const { dtype } = layouts[parameter.classIndex] as ClassLayout;
-  const storage = backend.allocate(dtype, length);
+  const { view } = layouts[parameter.classIndex] as ClassLayout;
+  const { dims, index } = parameter;
+  const beside = [...parameter.slots.values()].map((one) => one.storage);
+  const [storage] = backend.allocateState([
+    { parameter: index, dtype, length, overElements: extent === ELEMENT, view, dims, beside },
+  ]) as [Storage];
   if (slot && fits) moveTo(slot, storage);
   else parameter.slots.set(name, { storage, live: false, zeroed: true });
 }

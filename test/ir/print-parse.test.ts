@@ -24,6 +24,16 @@ scalars "SGD f32" phase 1 {
   scalar.1 = %1
 }
 
+step phase 1 on device {
+  f64@step  %0 = given step2
+  give.step3 = %0
+}
+
+scalars "SGD f32" phase 1 on device {
+  f64@step  %0 = scalar 0
+  scalar.2 = %0
+}
+
 kernel "SGD f32" phase 1 flat {
   f32[lead,row,col]  %0 = param
   bool@param         %1 = scalar 1
@@ -41,11 +51,13 @@ describe("the printed form", () => {
   test("parses to what it says", () => {
     const { name, funcs } = parseModule(MODULE);
     expect(name).toBe("SGD + clip");
-    expect(funcs.map(({ kind, name, phase }) => [kind, name, phase])).toEqual([
-      ["step", "", 1],
-      ["scalars", "SGD f32", 1],
-      ["kernel", "SGD f32", 1],
-      ["body", "SGD f32 nesterov", undefined],
+    expect(funcs.map(({ kind, name, phase, on }) => [kind, name, phase, on])).toEqual([
+      ["step", "", 1, undefined],
+      ["scalars", "SGD f32", 1, undefined],
+      ["step", "", 1, "device"],
+      ["scalars", "SGD f32", 1, "device"],
+      ["kernel", "SGD f32", 1, undefined],
+      ["body", "SGD f32 nesterov", undefined, undefined],
     ]);
     expect(funcs[0]?.values[2]).toEqual({
       type: { dtype: "f64", extent: "step" },
@@ -53,8 +65,8 @@ describe("the printed form", () => {
       args: [1, 0],
       source: "clip.ts:9:3",
     });
-    expect(funcs[2]?.values[2]?.attribute).toBe(-0);
-    expect(funcs[3]?.values[2]).toEqual({
+    expect(funcs[4]?.values[2]?.attribute).toBe(-0);
+    expect(funcs[5]?.values[2]).toEqual({
       type: { dtype: "f32", extent: "[lead,row,row']" },
       op: "contract",
       attribute: "col",

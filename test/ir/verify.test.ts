@@ -244,6 +244,53 @@ describe("inputs and targets by kind of function", () => {
   });
 });
 
+describe("on a device", () => {
+  test("step bodies hear of the host by gives, scalar programs by slots", () => {
+    verifyFunc(
+      parseFunc(
+        "step phase 1 on device {\nf64@step %0 = total n\nf64@step %1 = given host0\nf64@step %2 = div %0 %1\ngive.x = %2\n}",
+      ),
+    );
+    verifyFunc(
+      parseFunc(
+        `scalars "a" phase 1 on device {
+           f64@param %0 = scalar 1
+           f64@group %1 = hyper lr
+           f64@param %2 = stepcount
+           f64@param %3 = state mu
+           bool@param %4 = mask first
+           bool@param %5 = scalar 2
+           f64@step %6 = given c
+           state.mu' = %0
+           scalar.0 = %4
+         }`,
+      ),
+    );
+  });
+
+  test.each([
+    ["step phase 1", "f64@step %0 = hyper lr", "a step function on a device does not read hyper"],
+    ["step phase 1", "f64@param %0 = stepcount", "a step function on a device does not read stepcount"],
+    ['scalars "a" phase 1', "f64@param %0 = numel", "a scalars function on a device does not read numel"],
+    ['scalars "a" phase 1', "f64@param %0 = size row", "a scalars function on a device does not read size"],
+    ['scalars "a" phase 1', "f64@step %0 = hyper lr", "hyper at f64@step is the host's"],
+    ['scalars "a"', "", "what runs on a device has a phase"],
+    ['kernel "a" phase 1', "", "only step bodies and scalar programs run on a device"],
+    ['body "a" phase 1', "", "only step bodies and scalar programs run on a device"],
+  ])("%s: %s", (header, lines, message) => {
+    expect(() => verifyFunc(parseFunc(`${header} on device {\n${lines}\n}`))).toThrow(message);
+  });
+
+  test("a function on either side is two functions, one on the same side twice is not", () => {
+    const here = 'scalars "a" phase 0 {\n}';
+    const there = 'scalars "a" phase 0 on device {\n}';
+    verifyModule(parseModule(`module "m"\n${here}\n${there}`));
+    expect(() => verifyModule(parseModule(`module "m"\n${there}\n${there}`))).toThrow(
+      'module "m" has scalars "a" phase 0 on device twice',
+    );
+  });
+});
+
 describe("what a text cannot say", () => {
   const value = { type: { dtype: "f64", extent: "step" }, args: [] } as const;
   const func = (values: Func["values"]): Func => ({ kind: "step", name: "", values, outputs: [] });

@@ -35,4 +35,27 @@ test("a phase has its step body, its scalar programs, and its kernels as one lau
   expect(second?.kernels.map(({ name }) => name)).toEqual(["B", "A"]);
 });
 
+test("what runs on the device comes after the host's of its kind, and is the phase's programs", () => {
+  const headers = [
+    'scalars "A" phase 0 {',
+    'scalars "A" phase 0 on device {',
+    'scalars "B" phase 0 on device {',
+    "step phase 0 {",
+    "step phase 0 on device {",
+  ];
+  const sorted = batch(parseModule(`module "m"\n${headers.map((header) => `${header}\n}`).join("\n")}`));
+  expect(sorted.funcs.map((func) => `${show(func)} ${func.on ?? "host"}`)).toEqual([
+    "step  0 host",
+    "step  0 device",
+    "scalars A 0 host",
+    "scalars A 0 device",
+    "scalars B 0 device",
+  ]);
+  const [phase] = phasesOf(sorted);
+  expect(phase?.step?.on).toBeUndefined();
+  expect(phase?.scalars.map(({ name }) => name)).toEqual(["A"]);
+  expect(phase?.programs.step?.on).toBe("device");
+  expect(phase?.programs.scalars.map(({ name }) => name)).toEqual(["A", "B"]);
+});
+
 test("no functions, no phases", () => expect(phasesOf({ name: "m", funcs: [] })).toEqual([]));

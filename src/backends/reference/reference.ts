@@ -13,6 +13,7 @@ import { parseFunc } from "../../ir/parse.ts";
 import { printFunc } from "../../ir/print.ts";
 import { totalName } from "../../ir/spaces.ts";
 import type { FloatType } from "../../ir/type.ts";
+import { CHUNK_ELEMENTS } from "../../plan/chunks.ts";
 import type {
   Backend,
   ClassLayout,
@@ -68,6 +69,7 @@ interface ReferencePipeline extends Pipeline {
 class ReferenceBackend implements Backend {
   readonly name = "reference";
   readonly programs = "host";
+  readonly chunkElements = CHUNK_ELEMENTS;
   readonly dtypes = ["f32", "f64"] as const;
   readonly target = "reference";
   readonly threads = 1;
@@ -106,6 +108,8 @@ class ReferenceBackend implements Backend {
   prepare(tables: Tables): Runner {
     return new ReferenceRunner(tables);
   }
+
+  async finished(): Promise<void> {}
 
   dispose(): void {}
 

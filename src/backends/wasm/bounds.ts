@@ -10,9 +10,9 @@
 import type { Func, ValueId } from "../../ir/module.ts";
 import type { Op } from "../../ir/ops.ts";
 import type { FloatType } from "../../ir/type.ts";
+import { fillIn } from "../common/text.ts";
 import { splatConstant } from "./reductions.ts";
 import { LANES } from "./spelling.ts";
-import { fillIn } from "./text.ts";
 
 /** `x` the element, `b` the bound, `e` its correction. */
 const BOUNDS: Partial<Record<Op, { readonly text: string; readonly neutral: string }>> = {

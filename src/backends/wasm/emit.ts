@@ -11,6 +11,7 @@ import { slice } from "../../ir/slice.ts";
 import { outputsBySpace, totalName } from "../../ir/spaces.ts";
 import { type FloatType, roundTo } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout, Numerics } from "../backend.ts";
+import { indent } from "../common/text.ts";
 import { totalHelpers } from "./axis-totals.ts";
 import { correctionOf, setCorrection } from "./bounds.ts";
 import { ELEMENT_BYTES, TENSOR_ROW } from "./layout.ts";
@@ -19,7 +20,7 @@ import { accumulatorLocals, finishReduction, halvesOf, splatConstant, startReduc
 import { accumulationOf, splitBy } from "./run.ts";
 import { boundsOf, idsOf, makeScope, type Scope } from "./scope.ts";
 import { LANES, MATH_CALLS, mathHelper, mathImport } from "./spelling.ts";
-import { declare, get, indent, note } from "./text.ts";
+import { declare, get, note } from "./text.ts";
 import { printWalk, walkLocals } from "./walk.ts";
 
 /** What a kernel's text depends on besides kernel, layout and numerics. */

@@ -2,6 +2,7 @@
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import type { FloatType } from "../../ir/type.ts";
+import { CHUNK_ELEMENTS } from "../../plan/chunks.ts";
 import type {
   Backend,
   ClassLayout,
@@ -49,6 +50,7 @@ export function defaultWasm(): WasmBackend {
 export class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly programs = "host";
+  readonly chunkElements = CHUNK_ELEMENTS;
   readonly dtypes = ["f32", "f64"] as const;
   readonly target: string;
   readonly threads: number;
@@ -113,6 +115,8 @@ export class WasmBackend implements Backend {
   prepare(tables: Tables): Runner {
     return new WasmRunner(tables, this.#workforce);
   }
+
+  async finished(): Promise<void> {}
 
   dispose(): void {
     this.#workforce.pool?.dispose();

@@ -7,8 +7,8 @@ import { StepjitError } from "../../error.ts";
 import type { Op } from "../../ir/ops.ts";
 import type { FloatType } from "../../ir/type.ts";
 import type { AxisTotal } from "../backend.ts";
+import { fillIn } from "../common/text.ts";
 import { LANES } from "./spelling.ts";
-import { fillIn } from "./text.ts";
 
 interface Reduction {
   /** The accumulators' lanes. */

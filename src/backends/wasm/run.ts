@@ -7,6 +7,7 @@ import { tensorName, type Value, type ValueId } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
 import type { FloatType } from "../../ir/type.ts";
 import type { AxisTotal } from "../backend.ts";
+import { indent } from "../common/text.ts";
 import { readOne, readVector, type TotalPlace, takeVector } from "./axis-totals.ts";
 import { spellBound } from "./bounds.ts";
 import type { Home } from "./branches.ts";
@@ -15,7 +16,7 @@ import { BLOCK, countText } from "./nest.ts";
 import { type Accumulation, splitInHalves, takesHalves, updateReduction } from "./reductions.ts";
 import { idsOf, type Part, type Place, type Scope } from "./scope.ts";
 import { LANES, spell } from "./spelling.ts";
-import { get, indent, note, withoutNote } from "./text.ts";
+import { get, note, withoutNote } from "./text.ts";
 
 /** What one turn of a loop works on. */
 interface Turn {

@@ -4,7 +4,7 @@
  */
 import type { Op } from "../../ir/ops.ts";
 import type { FloatType } from "../../ir/type.ts";
-import { fillIn } from "./text.ts";
+import { fillIn } from "../common/text.ts";
 
 /** How a vector of elements is spelled. */
 export interface Lanes {

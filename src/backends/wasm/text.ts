@@ -4,18 +4,6 @@ export function get(local: string | undefined): string {
   return `(local.get ${local})`;
 }
 
-export function indent(lines: readonly string[]): string[] {
-  return lines.map((line) => (line ? `  ${line}` : line));
-}
-
-/** A text with some of its words replaced; what follows a `$` or a `.` is no word of its own. */
-export function fillIn(text: string, words: Readonly<Record<string, string>>): string {
-  return text.replace(
-    /(?<![\w$.])\w+\b/g,
-    (word) => (Object.hasOwn(words, word) ? words[word] : word) as string,
-  );
-}
-
 /** A line with its IR beside it. */
 export function note(line: string, ir: string): string {
   return `${line.padEnd(76)} ;; ${ir}`;

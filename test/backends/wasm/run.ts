@@ -21,7 +21,7 @@ export function layoutOf(
   scalarTypes: readonly DType[] = [],
   roles: readonly string[] = ROLES,
 ): ClassLayout {
-  return { name: `Test ${dtype}`, dtype, view: "vector", roles, scalarTypes, totals: [] };
+  return { name: `Test ${dtype}`, dtype, view: "vector", roles, written: roles, scalarTypes, totals: [] };
 }
 
 /** What tables hold besides classes, tensors, chunks and phases, for kernels that know nothing of a device. */

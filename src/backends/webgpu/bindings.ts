@@ -1,0 +1,32 @@
+/** Declarations of bindings, and of the uniform of a dispatch. */
+import { LAUNCH } from "./layout.ts";
+
+export type Access = "read" | "read_write";
+
+/** Variables that are not called like their binding: a single number of such a tensor has that name. */
+const VARIABLES: Readonly<Record<string, string>> = { param: "params", grad: "grads", state: "states" };
+
+export function variableOf(binding: string): string {
+  return VARIABLES[binding] ?? binding;
+}
+
+/** Contents other than floats. */
+const CONTENTS: Readonly<Record<string, string>> = { chunks: "vec4u", rows: "vec4u", tensors: "u32" };
+
+/** The uniform `launch`, and each of these storage buffers. `numbers`: KERNEL_BINDINGS or PROGRAM_BINDINGS. */
+export function declareBindings<B extends string>(
+  numbers: Readonly<Record<B | "launch", number>>,
+  access: ReadonlyMap<B, Access>,
+): string[] {
+  const used = (Object.keys(numbers) as B[]).filter((binding) => access.has(binding));
+  return [
+    "struct Launch {",
+    ...LAUNCH.map((name) => `  ${name}: u32,`),
+    "}",
+    `@group(0) @binding(${numbers.launch}) var<uniform> launch: Launch;`,
+    ...used.map((binding) => {
+      const contents = CONTENTS[binding] ?? "f32";
+      return `@group(0) @binding(${numbers[binding]}) var<storage, ${access.get(binding)}> ${variableOf(binding)}: array<${contents}>;`;
+    }),
+  ];
+}

@@ -1,0 +1,154 @@
+/** Functions that our texts call, in WGSL. A text gets those that it uses. */
+import { THREADS } from "./layout.ts";
+
+/** By name; each may call others. */
+const HELPERS: Readonly<Record<string, string>> = {
+  from_bits: `
+fn from_bits(bits: u32) -> f32 {
+  return bitcast<f32>(bits);
+}`,
+
+  is_nan: `
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}`,
+
+  is_finite: `
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}`,
+
+  min_of: `
+// NaN where either is NaN.
+fn min_of(a: f32, b: f32) -> f32 {
+  return select(select(min(a, b), b, is_nan(b)), a, is_nan(a));
+}`,
+
+  max_of: `
+// NaN where either is NaN.
+fn max_of(a: f32, b: f32) -> f32 {
+  return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}`,
+
+  sign_of: `
+fn sign_of(x: f32) -> f32 {
+  return select(sign(x), x, is_nan(x));
+}`,
+
+  expm1: `
+// Taylor's series where exp(x) - 1 would cancel.
+fn expm1(x: f32) -> f32 {
+  if (abs(x) > 0.5) { return exp(x) - 1.0; }
+  return x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0
+    + x * (1.0 / 5040.0 + x / 40320.0)))))));
+}`,
+
+  log1p: `
+// The series of 2 atanh(x / (x + 2)) where 1 + x would lose x, and where log is inexact: WGSL allows 2^-21 near 1.
+fn log1p(x: f32) -> f32 {
+  if (x < -0.5 || x > 1.0) { return log(1.0 + x); }
+  let s = x / (x + 2.0);
+  let z = s * s;
+  return 2.0 * s * (1.0 + z * (1.0 / 3.0 + z * (1.0 / 5.0 + z * (1.0 / 7.0 + z * (1.0 / 9.0 + z * (1.0 / 11.0
+    + z * (1.0 / 13.0 + z / 15.0)))))));
+}`,
+
+  log_of: `
+fn log_of(x: f32) -> f32 {
+  if (x >= 0.5 && x <= 2.0) { return log1p(x - 1.0); }
+  return log(x);
+}`,
+
+  power: `
+// WGSL's pow knows no negative base.
+fn power(base: f32, exponent: f32) -> f32 {
+  if (exponent == 0.0) { return 1.0; }
+  if (is_nan(base) || is_nan(exponent)) { return from_bits(0x7fc00000u); }
+  let magnitude = exp(exponent * log_of(abs(base)));
+  if (base >= 0.0) { return magnitude; }
+  if (floor(exponent) != exponent && is_finite(base)) { return from_bits(0x7fc00000u); }
+  return select(magnitude, -magnitude, exponent - 2.0 * floor(exponent / 2.0) == 1.0);
+}`,
+
+  load_grad: `
+// A gradient may lie in the same buffer as parameters, which can be bound only once.
+fn load_grad(at: u32, beside_param: bool) -> f32 {
+  if (beside_param) { return params[at]; }
+  return grads[at];
+}`,
+
+  store_grad: `
+fn store_grad(at: u32, beside_param: bool, number: f32) {
+  if (beside_param) { params[at] = number; } else { grads[at] = number; }
+}`,
+
+  lanes_for: `
+// How many threads are to work on each of \`places\` reductions over \`count\` numbers: all have work, \`least\` where there are so many.
+fn lanes_for(places: u32, count: u32, least: u32) -> u32 {
+  let busy = ${THREADS}u >> firstLeadingBit(min(places, ${THREADS}u));
+  let most = 1u << firstLeadingBit(min(count, ${THREADS}u));
+  return min(most, max(least, busy));
+}`,
+
+  sum_lanes: lanesHelper("sum", "threads_share[thread] += other;"),
+  max_lanes: lanesHelper("max", "threads_share[thread] = max_of(threads_share[thread], other);"),
+
+  sum_blocks: blocksHelper("sum", "result += axes[at];"),
+  max_blocks: blocksHelper("max", "result = max_of(result, axes[at]);"),
+};
+
+/**
+ * Teams of `lanes` threads, a power of two, each combine their numbers; lane 0 gets the result. A team's threads lie `stride` apart.
+ * Always in the same order. All threads of the workgroup have to call it, with the same `lanes` and `stride`.
+ */
+function lanesHelper(word: string, combine: string): string {
+  return `
+// Combines the numbers of a team's threads, which lie \`stride\` apart; lane 0 gets the result.
+fn ${word}_lanes(number: f32, thread: u32, lane: u32, lanes: u32, stride: u32) -> f32 {
+  threads_share[thread] = number;
+  workgroupBarrier();
+  for (var half = lanes / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      let other = threads_share[thread + half * stride];
+      ${combine}
+    }
+    workgroupBarrier();
+  }
+  let result = threads_share[thread];
+  workgroupBarrier();
+  return result;
+}`;
+}
+
+/** A total over axes of which each block of rows has numbers of its own, `stride` floats apart. */
+function blocksHelper(word: string, combine: string): string {
+  return `
+// Combines what \`blocks\` blocks of rows have each for itself, in order.
+fn ${word}_blocks(first: u32, stride: u32, blocks: u32) -> f32 {
+  var at = first;
+  var result = axes[at];
+  for (var block = 1u; block < blocks; block++) {
+    at += stride;
+    ${combine}
+  }
+  return result;
+}`;
+}
+
+/** What a text needs that calls some of them: each one once, and the workgroup's memory. */
+export function helpersFor(text: string): string[] {
+  const needed = new Set<string>();
+  const visit = (caller: string) => {
+    for (const [name, helper] of Object.entries(HELPERS))
+      if (!needed.has(name) && new RegExp(`\\b${name}\\(`).test(caller)) {
+        needed.add(name);
+        visit(helper);
+      }
+  };
+  visit(text);
+  const functions = Object.keys(HELPERS).filter((name) => needed.has(name));
+  const shared = functions.some((name) => name.endsWith("_lanes"))
+    ? ["", `var<workgroup> threads_share: array<f32, ${THREADS}>;`]
+    : [];
+  return [...shared, ...functions.flatMap((name) => (HELPERS[name] as string).split("\n"))];
+}

@@ -1,0 +1,138 @@
+/** The WebGPU backend: WGSL on any device of a browser, or of Node with the package `webgpu`. float32 only. */
+import { DISPOSE } from "../../dispose.ts";
+import { StepjitError } from "../../error.ts";
+import type { FloatType } from "../../ir/type.ts";
+import type {
+  Backend,
+  ClassLayout,
+  DeviceRunner,
+  Numerics,
+  PhaseText,
+  PhaseWork,
+  Pipeline,
+  SlotRequest,
+  Storage,
+  Tables,
+} from "../backend.ts";
+import { type Commands, Device } from "./device.ts";
+import { emitKernels } from "./emit.ts";
+import { type Home, Memory } from "./memory.ts";
+import { compilePipeline } from "./pipeline.ts";
+import { emitPrograms } from "./programs.ts";
+import { WebGpuRunner } from "./runner.ts";
+import { placeSlots } from "./state.ts";
+import { WebGpuStorage } from "./storage.ts";
+
+export type { Commands } from "./device.ts";
+
+export class WebGpuBackend implements Backend {
+  readonly name = "webgpu";
+  /** Texts are the same at any limits. */
+  readonly target = "wgsl";
+  readonly threads = 1;
+  readonly programs = "device";
+  readonly dtypes = ["f32"] as const;
+  readonly chunkElements = 4096;
+  readonly #device: Device;
+  readonly #tensors: Memory;
+  readonly #homes = new WeakMap<GPUBuffer, Home>();
+  readonly #state: { readonly state: Memory; readonly axes: Memory };
+
+  /** `commands`: who owns the command encoder, where it is not the backend. */
+  constructor(gpu: GPUDevice, commands?: Commands) {
+    this.#device = new Device(gpu, commands);
+    this.#tensors = new Memory(this.#device, "tensors");
+    this.#state = { state: new Memory(this.#device, "state"), axes: new Memory(this.#device, "axes") };
+  }
+
+  /** The device that everything is on. */
+  get device(): GPUDevice {
+    return this.#device.gpu;
+  }
+
+  allocate(dtype: FloatType, length: number): Storage {
+    this.#refuseDouble(dtype);
+    const [place] = this.#tensors.allocate([4 * length]);
+    const { home, offset, bytes } = place as NonNullable<typeof place>;
+    return new WebGpuStorage(this.#device, "tensor", [{ home, offset, start: 0, length }], {
+      release: () => home.free(offset, bytes),
+    });
+  }
+
+  allocateState(requests: readonly SlotRequest[]): Storage[] {
+    for (const { dtype } of requests) this.#refuseDouble(dtype);
+    return placeSlots(this.#device, this.#state, requests);
+  }
+
+  /** Arrays of the host cannot be worked on in place. */
+  adopt(): undefined {
+    return undefined;
+  }
+
+  /** A tensor that fills a buffer which belongs to somebody else; `buffer` is asked at each step. */
+  foreignStorage(length: number, buffer: () => GPUBuffer, name: string): Storage {
+    const home = {
+      get buffer() {
+        return buffer();
+      },
+    };
+    return new WebGpuStorage(this.#device, "foreign", [{ home, offset: 0, start: 0, length }], {
+      name,
+      moves: true,
+    });
+  }
+
+  /** Part of a buffer that belongs to somebody else and stays where it is. */
+  protected wrapped(buffer: GPUBuffer, length: number, offset: number): Storage {
+    const home = this.#homes.get(buffer) ?? { buffer };
+    this.#homes.set(buffer, home); // one home a buffer: its tensors share a dispatch
+    return new WebGpuStorage(this.#device, "foreign", [{ home, offset, start: 0, length }]);
+  }
+
+  owns(storage: Storage): boolean {
+    return storage instanceof WebGpuStorage && storage.device === this.#device;
+  }
+
+  emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
+    const { phase, kernels, programs } = work;
+    const texts: PhaseText[] = [];
+    if (programs) texts.push({ name: "programs", phase, text: emitPrograms(work, layouts), classes: [] });
+    if (kernels.length > 0)
+      texts.push({
+        name: kernels.map(({ name }) => name).join(", "),
+        phase,
+        text: emitKernels(work, layouts, numerics),
+        classes: kernels.map((kernel) => layouts.findIndex(({ name }) => name === kernel.name)),
+      });
+    return texts;
+  }
+
+  compile(text: string): Pipeline {
+    return compilePipeline(this.#device, text);
+  }
+
+  prepare(tables: Tables): DeviceRunner {
+    return new WebGpuRunner(tables, this.#device, this.#state.axes);
+  }
+
+  finished(): Promise<void> {
+    return this.#device.finished();
+  }
+
+  /** Gives back all memory; a device that was handed in stays. */
+  dispose(): void {
+    for (const memory of [this.#tensors, ...Object.values(this.#state)]) memory.dispose();
+  }
+
+  [DISPOSE](): void {
+    this.dispose();
+  }
+
+  #refuseDouble(dtype: FloatType): void {
+    if (dtype !== "f32")
+      throw new StepjitError(
+        "unsupported",
+        "webgpu works on float32: WGSL has no 64-bit floating-point numbers",
+      );
+  }
+}

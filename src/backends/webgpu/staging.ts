@@ -1,0 +1,110 @@
+/**
+ * Small tensors in buffers of their own, as TensorFlow.js has them, are copied into an arena before a step and out of it afterwards, in
+ * the step's command buffer: then one dispatch reaches them all. Large ones are bound where they are, each in a dispatch of its own.
+ *
+ * Copying costs twice the bytes once more (three times where the tensor is written, too), binding a dispatch and a bind group. Both
+ * are data, so where the line is drawn never compiles anything.
+ */
+import type { Device } from "./device.ts";
+import { Memory, type Place } from "./memory.ts";
+import { type Segment, WebGpuStorage } from "./storage.ts";
+
+/** Tensors in smaller buffers are copied. */
+export const DIRECT_BYTES = 1 << 20;
+
+interface Copy {
+  readonly source: WebGpuStorage;
+  readonly copy: WebGpuStorage;
+  readonly place: Place;
+  /** Whether the step writes it. */
+  readonly written: boolean;
+}
+
+export const STAGED_ROLES = ["param", "grad"] as const;
+type Role = (typeof STAGED_ROLES)[number];
+
+export class Staging {
+  readonly #device: Device;
+  readonly #memory: Readonly<Record<Role, Memory>>;
+  /** By tensor. */
+  readonly #copies: Readonly<Record<Role, (Copy | undefined)[]>> = { param: [], grad: [] };
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.#memory = {
+      param: new Memory(device, "copies of parameters"),
+      grad: new Memory(device, "copies of gradients"),
+    };
+  }
+
+  /** What kernels are to use in a tensor's place: a copy, where it is small and somebody else's. */
+  standInFor(
+    tensor: number,
+    role: Role,
+    source: WebGpuStorage | undefined,
+    written: boolean,
+  ): WebGpuStorage | undefined {
+    const known = this.#copies[role][tensor];
+    if (known && known.source === source) return known.copy;
+    if (known) known.place.home.free(known.place.offset, known.place.bytes);
+    this.#copies[role][tensor] = undefined;
+    if (source?.kind !== "foreign" || bufferOf(source).size >= DIRECT_BYTES) return source;
+    const [place] = this.#memory[role].allocate([4 * source.length]) as [Place];
+    const { home, offset } = place;
+    const copy = new WebGpuStorage(this.#device, "tensor", [
+      { home, offset, start: 0, length: source.length },
+    ]);
+    this.#copies[role][tensor] = { source, copy, place, written };
+    return copy;
+  }
+
+  /** Copies of a step in which all take part, and their bytes: each is read and written. */
+  get traffic(): { readonly copies: number; readonly bytes: number } {
+    let [copies, bytes] = [0, 0];
+    for (const role of STAGED_ROLES)
+      for (const copy of this.#copies[role]) {
+        if (!copy) continue;
+        const times = copy.written ? 2 : 1;
+        copies += times;
+        bytes += times * 8 * copy.source.length;
+      }
+    return { copies, bytes };
+  }
+
+  copyIn(encoder: GPUCommandEncoder, isActive: readonly boolean[]): void {
+    for (const role of STAGED_ROLES)
+      this.#copies[role].forEach((copy, tensor) => {
+        if (copy && isActive[tensor]) encodeCopy(encoder, copy.source, copy.copy);
+      });
+  }
+
+  copyOut(encoder: GPUCommandEncoder, isActive: readonly boolean[]): void {
+    for (const role of STAGED_ROLES)
+      this.#copies[role].forEach((copy, tensor) => {
+        if (copy?.written && isActive[tensor]) encodeCopy(encoder, copy.copy, copy.source);
+      });
+  }
+
+  dispose(): void {
+    for (const role of STAGED_ROLES) {
+      this.#memory[role].dispose();
+      this.#copies[role].length = 0;
+    }
+  }
+}
+
+function bufferOf({ segments }: WebGpuStorage): GPUBuffer {
+  return (segments[0] as Segment).home.buffer;
+}
+
+function encodeCopy(encoder: GPUCommandEncoder, from: WebGpuStorage, to: WebGpuStorage): void {
+  const [source, target] = [from.segments[0], to.segments[0]];
+  if (source && target)
+    encoder.copyBufferToBuffer(
+      source.home.buffer,
+      source.offset,
+      target.home.buffer,
+      target.offset,
+      4 * from.length,
+    );
+}

@@ -1,0 +1,90 @@
+import { COPY_DST, COPY_SRC, type Device, STORAGE } from "./device.ts";
+
+/** Numbers that the host writes and the device reads: what has changed is uploaded when it is asked for. */
+export class Table {
+  readonly #device: Device;
+  readonly #label: string;
+  readonly #usage: number;
+  #words = new Uint32Array(0);
+  #floats = new Float32Array(0);
+  #buffer: GPUBuffer | undefined;
+  /** The words that changed: from, to. */
+  #from = Infinity;
+  #to = 0;
+
+  constructor(device: Device, label: string, usage = STORAGE | COPY_DST | COPY_SRC) {
+    this.#device = device;
+    this.#label = label;
+    this.#usage = usage;
+  }
+
+  /** Made when it is first needed. */
+  get buffer(): GPUBuffer {
+    this.#buffer ??= this.#device.createBuffer(
+      this.#label,
+      Math.max(16, 4 * this.#words.length),
+      this.#usage,
+    );
+    return this.#buffer;
+  }
+
+  /** Zeroes, so many words. */
+  resize(words: number): void {
+    this.replace(new Uint32Array(words));
+  }
+
+  /** Takes this array over. */
+  replace(words: Uint32Array): void {
+    if (words.length > this.#words.length) {
+      this.#buffer?.destroy();
+      this.#buffer = undefined;
+    }
+    this.#words = words as Uint32Array<ArrayBuffer>;
+    this.#floats = new Float32Array(
+      words.buffer,
+      words.byteOffset,
+      words.length,
+    ) as Float32Array<ArrayBuffer>;
+    this.#from = 0;
+    this.#to = words.length;
+  }
+
+  word(index: number): number | undefined {
+    return this.#words[index];
+  }
+
+  setWord(index: number, value: number): void {
+    if (this.#words[index] === value) return;
+    this.#words[index] = value;
+    this.#touch(index);
+  }
+
+  setFloat(index: number, value: number): void {
+    this.#floats[index] = value;
+    this.#touch(index);
+  }
+
+  /** Uploads what has changed since the last time. */
+  upload(): void {
+    if (this.#from >= this.#to) return;
+    this.#device.write(this.buffer, 4 * this.#from, this.#words, this.#from, this.#to - this.#from);
+    this.#from = Infinity;
+    this.#to = 0;
+  }
+
+  /** Uploads the first words, changed or not: the device writes there, too. */
+  uploadAll(words: number): void {
+    this.#device.write(this.buffer, 0, this.#words, 0, words);
+    this.#from = Infinity;
+    this.#to = 0;
+  }
+
+  dispose(): void {
+    this.#buffer?.destroy();
+  }
+
+  #touch(index: number): void {
+    this.#from = Math.min(this.#from, index);
+    this.#to = Math.max(this.#to, index + 1);
+  }
+}
