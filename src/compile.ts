@@ -54,6 +54,7 @@ export interface StepStats {
 
 /** A compiled step. Call it with gradients by name, in order, or without an argument to read `tensor.grad`. */
 export interface Step {
+  /** Where the step runs on a device, it is queued there, and the call returns at once: see `finished`. */
   (gradients?: Gradients): void;
   readonly stats: StepStats;
   /** Every trace, kernel compile and re-plan so far, with its reason. */
@@ -71,6 +72,15 @@ export interface Step {
   dump(stage: DumpStage): string;
   /** What the compiler made of the optimizer, as data; printed, it reads as text. */
   explain(): Explanation;
+  /**
+   * Resolves once all steps so far are done, and parameters that are the user's own arrays hold the result; at once on backends that
+   * step while one waits. Rejects where the device was lost or has reported an error.
+   *
+   * On a device a parameter outside its memory is copied there before a step. After one, its values are on the device, and further
+   * steps go on from them and do not look at the array, until `finished()` has brought them back. From then on what is in the array
+   * counts again.
+   */
+  finished(): Promise<void>;
   /** Frees tables and copies; state stays with the optimizer. */
   dispose(): void;
   [DISPOSE](): void;
@@ -106,6 +116,7 @@ export function compileStep(optimizer: Optimizer, options: CompileOptions = {}):
     ...numberProperties(engine),
     dump: { value: (stage: DumpStage) => dump(engine, stage) },
     explain: { value: () => explain(engine) },
+    finished: { value: () => engine.finished() },
     dispose: { value: () => engine.dispose() },
     [DISPOSE]: { value: () => engine.dispose() },
   });

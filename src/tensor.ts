@@ -46,9 +46,39 @@ export class Tensor {
     return sizeOf(this.shape);
   }
 
-  /** The elements, in place: no copy. Read it afresh after anything that may allocate, since growing memory can detach a view. */
+  /**
+   * The elements, in place: no copy. Read it afresh after anything that may allocate, since growing memory can detach a view. Throws
+   * `device-memory` where the host does not see the elements: there are `read` and `write`.
+   */
   get data(): FloatArray {
-    return this.storage.view();
+    const { storage } = this;
+    if (storage.visible) return storage.view();
+    throw new StepjitError(
+      "device-memory",
+      `a tensor of shape [${this.shape}] is in a device's memory, which has no \`data\`: take a copy with await tensor.read(), ` +
+        "and replace its elements with tensor.write(numbers)",
+    );
+  }
+
+  /** A copy of the elements, as they are after all steps and writes so far. */
+  async read(): Promise<FloatArray> {
+    return this.storage.read();
+  }
+
+  /**
+   * Replaces all elements, after all steps so far: by a list of numbers, or an array of the tensor's dtype, which is copied. Throws
+   * `invalid-parameters`.
+   */
+  write(data: FloatArray | readonly number[]): void {
+    const { storage, size } = this;
+    const isArray = isFloatArray(data);
+    if (!isArray && !(Array.isArray(data) && data.every((number) => typeof number === "number")))
+      refuse("takes a list of numbers, a Float32Array or a Float64Array");
+    if (data.length !== size) refuse(`was given ${data.length} numbers; shape [${this.shape}] takes ${size}`);
+    if (isArray && dtypeOf(data) !== storage.dtype)
+      refuse(`was given ${DTYPE_NAMES[dtypeOf(data)]} numbers; the tensor is ${this.dtype}`);
+    const List = storage.dtype === "f32" ? Float32Array : Float64Array;
+    storage.write(isArray ? data : List.from(data));
   }
 
   get disposed(): boolean {
@@ -112,6 +142,10 @@ export class HostStorage implements Storage {
   }
 
   free(): void {}
+}
+
+function refuse(message: string): never {
+  throw new StepjitError("invalid-parameters", `tensor.write ${message}`);
 }
 
 export function isFloatArray(value: unknown): value is FloatArray {

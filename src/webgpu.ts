@@ -77,10 +77,7 @@ export class WebGpu extends WebGpuBackend {
 
 const USAGES = { COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const;
 
-async function requestDevice(
-  gpu: GPU,
-  powerPreference: GPUPowerPreference | undefined,
-): Promise<GPUDevice> {
+async function requestDevice(gpu: GPU, powerPreference: GPUPowerPreference | undefined): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter(powerPreference && { powerPreference });
   if (!adapter)
     throw new StepjitError(

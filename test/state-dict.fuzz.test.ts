@@ -15,7 +15,7 @@ import {
 } from "stepjit";
 import { add, mul } from "stepjit/ops";
 import { beforeAll, describe, expect, test } from "vitest";
-import { stateDict } from "../src/optim/state-dict.ts";
+import { visibleStateDict } from "../src/optim/state-dict.ts";
 import { numbers } from "./models.ts";
 
 /** Fixed, so that a run can be repeated; fast-check prints it with the path of a failure. */
@@ -75,7 +75,7 @@ const SCENES: Readonly<Record<string, () => Scene>> = {
 /** All that a load may change, inside and out. */
 const photograph = (optimizer: Optimizer) =>
   structuredClone({
-    dict: stateDict(optimizer),
+    dict: visibleStateDict(optimizer),
     groups: optimizer.paramGroups.map(({ settings, flags, flagsKey }) => ({ settings, flags, flagsKey })),
     parameters: optimizer.parameters.map(({ tensor, count, numbers, slots }) => ({
       data: tensor.data.slice(),
@@ -103,7 +103,7 @@ function attempt({ optimizer, advance }: Scene, make: () => Scene, load: () => u
     return false;
   }
   // What was taken is whole: the next step runs on it, and another optimizer takes it again.
-  make().optimizer.loadStateDict(stateDict(optimizer));
+  make().optimizer.loadStateDict(visibleStateDict(optimizer));
   advance();
   return true;
 }

@@ -76,7 +76,7 @@ new LARS([w], { momentum: 0.9, nesterov: true, adaptive: false, trustCoefficient
 new Adan([w], { betas: [0.98, 0.92] });
 // @ts-expect-error hasMomentum is derived
 new LARS([w], { hasMomentum: true });
-const averaged: Record<string, Tensor> = new ScheduleFreeAdamW(
+const averaged: Promise<Record<string, Tensor>> = new ScheduleFreeAdamW(
   { w },
   { warmupSteps: 10 },
 ).averagedParameters();

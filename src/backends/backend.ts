@@ -113,7 +113,7 @@ export interface NumberTable {
   /** Step-level values by name, whoever gives them. */
   readonly gives: readonly string[];
   readonly totals: readonly { readonly name: string; readonly level: Level }[];
-  /** What the device remembers of each parameter, in a module with a commit: stepcount, first, then its state of one number. */
+  /** What the device remembers of each parameter: where only it knows whether the step is, stepcount and first; then state of one number. */
   readonly records: readonly string[];
   /** Hyperparameter members that live on the device. */
   readonly hypers: readonly string[];
@@ -223,8 +223,8 @@ export interface Backend {
   owns(storage: Storage): boolean;
   /** Where what waits for reductions is computed: on the host, which then reads partial sums, or where the kernels run. */
   readonly programs: "host" | "device";
-  /** Elements of a vector's full chunk: a multiple of 256 that divides 16 Ki. */
-  readonly chunkElements: number;
+  /** Elements of a vector's full chunk, where a plan has `total` elements: a power of two from 256 to 16 Ki. */
+  chunkElements(total: number): number;
   /** Dtypes that its kernels work on. */
   readonly dtypes: readonly FloatType[];
   /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
@@ -234,7 +234,10 @@ export interface Backend {
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
-  /** All steps so far are done. Throws `device-error` and `out-of-memory`, which a device tells late. */
+  /**
+   * Resolves once all that was launched so far is done; at once where launches wait by themselves. Rejects with a StepjitError where
+   * the device was lost or has reported an error.
+   */
   finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;

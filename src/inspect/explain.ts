@@ -96,13 +96,13 @@ function scalesOf({ optimizer }: Engine): Explanation["scales"] {
   });
 }
 
-function copiesOf({ planned }: Engine): Explanation["copies"] {
+function copiesOf({ planned, mirrors }: Engine): Explanation["copies"] {
   const bytes = (elements: number, dtype: string) => elements * (dtype === "f32" ? 4 : 8);
   return [
-    ...planned.copied.map(({ parameter }) => ({
-      parameter: parameter.name,
+    ...mirrors.parameters.map(({ name, elements, tensor }) => ({
+      parameter: name,
       what: "parameter" as const,
-      bytes: 2 * bytes(parameter.elements, parameter.tensor.storage.dtype),
+      bytes: 2 * bytes(elements, tensor.storage.dtype),
     })),
     ...planned.gradients.copied.map((parameter) => ({
       parameter: parameter.name,

@@ -4,7 +4,7 @@ import { defineOptimizer } from "./optimizer.ts";
 
 /**
  * Averaged stochastic gradient descent. The parameters are stepped as ever; their average is in the state, and
- * `optimizer.averagedParameters()` gives it.
+ * `await optimizer.averagedParameters()` gives it.
  *
  *     g = grad + weightDecay · p
  *     p = p · (1 - lambd · η) - η · g

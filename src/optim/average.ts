@@ -5,12 +5,16 @@ import { ELEMENT } from "../ir/extent.ts";
 import { HostStorage, Tensor } from "../tensor.ts";
 import { type AnyDefinition, count, type HyperNumbers } from "../trace/definition.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { Parameter } from "./parameter.ts";
+import type { Parameter, Slot } from "./parameter.ts";
 
 /**
- * New tensors by parameter name: what ema or swa keeps, else the optimizer's own average. Throws `unsupported` where there is none.
+ * New tensors by parameter name: what ema or swa keeps, else the optimizer's own average, as of the call. Throws `unsupported` where
+ * there is none.
  */
-export function averagedParameters({ definition, paramGroups }: Optimizer): Record<string, Tensor> {
+export async function averagedParameters({
+  definition,
+  paramGroups,
+}: Optimizer): Promise<Record<string, Tensor>> {
   const parameters = paramGroups.flatMap((group) => group.parameters);
   const isKept = parameters.some(({ slots }) => slots.has("average"));
   if (!isKept && !definition.average)
@@ -18,42 +22,49 @@ export function averagedParameters({ definition, paramGroups }: Optimizer): Reco
       "unsupported",
       `${definition.name} keeps no average of its parameters, and no step of it was compiled with ema or swa`,
     );
-  return Object.fromEntries(
-    paramGroups.flatMap((group) =>
-      group.parameters.map((parameter) => {
-        const data = isKept
-          ? keptAverage(parameter)
-          : ownAverage(definition, parameter, group.hyperOf(parameter));
-        return [parameter.name, new Tensor(new HostStorage(data), parameter.tensor.shape)];
-      }),
-    ),
+  const averages = paramGroups.flatMap((group) =>
+    group.parameters.map(async (parameter) => {
+      const data = await (isKept
+        ? keptAverage(parameter)
+        : ownAverage(definition, parameter, group.hyperOf(parameter)));
+      return [parameter.name, new Tensor(new HostStorage(data), parameter.tensor.shape)] as const;
+    }),
   );
+  return Object.fromEntries(await Promise.all(averages));
 }
 
 /** A copy of the parameter while it was never averaged. */
-function keptAverage({ tensor, slots, numbers }: Parameter): FloatArray {
+function keptAverage({ tensor, slots, numbers }: Parameter): Promise<FloatArray> {
   const slot = slots.get("average");
   const isAveraged = slot?.live && (numbers.get("n_averaged") ?? 0) > 0;
-  return (isAveraged ? slot : tensor).storage.view().slice();
+  return (isAveraged ? slot : tensor).storage.read();
 }
 
 /** Element by element in f64, rounded to the parameter's dtype; a copy while no state is there. */
-function ownAverage(definition: AnyDefinition, parameter: Parameter, hyper: HyperNumbers): FloatArray {
-  const { data } = parameter.tensor;
+async function ownAverage(
+  definition: AnyDefinition,
+  parameter: Parameter,
+  hyper: HyperNumbers,
+): Promise<FloatArray> {
   const slots = elementState(definition, parameter);
-  if (slots.length === 0) return data.slice();
   const state = Object.fromEntries(parameter.numbers);
+  const [data, ...values] = (await Promise.all(
+    [parameter.tensor, ...slots.map(([, slot]) => slot)].map(({ storage }) => storage.read()),
+  )) as [FloatArray, ...FloatArray[]];
+  if (slots.length === 0) return data;
   return data.map((param, index) => {
-    for (const [name, values] of slots) state[name] = values[index] as number;
+    slots.forEach(([name], slot) => {
+      state[name] = values[slot]?.[index] as number;
+    });
     return definition.average?.({ param, state, hyper }) as number;
   });
 }
 
 /** The slots over all elements that a step or a load has filled. */
-function elementState({ state = {} }: AnyDefinition, { slots }: Parameter): [string, FloatArray][] {
-  return [...slots].flatMap(([name, { live, storage }]): [string, FloatArray][] => {
+function elementState({ state = {} }: AnyDefinition, { slots }: Parameter): [string, Slot][] {
+  return [...slots].filter(([name, { live }]) => {
     const spec = state[name];
     const overElements = spec !== undefined && spec !== count && (spec.extent ?? ELEMENT) === ELEMENT;
-    return live && overElements ? [[name, storage.view()]] : [];
+    return live && overElements;
   });
 }

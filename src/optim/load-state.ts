@@ -193,7 +193,7 @@ function prepareSlot(parameter: Parameter, name: string, data: FloatArray): () =
   const slot = parameter.slots.get(name);
   if (slot)
     return () => {
-      (slot.storage.view() as Float64Array).set(data);
+      slot.storage.write(data);
       Object.assign(slot, { live: true, zeroed: false });
     };
   const storage = new HostStorage(data.slice());

@@ -80,6 +80,8 @@ export class Optimizer {
   revision = 0;
   /** @internal The step that ran last: another one has to look at everything afresh. */
   driver: object | undefined;
+  /** @internal Set while steps are ahead of what the host knows: brings counts, numbers and the user's own arrays up to date. */
+  settle: (() => Promise<void>) | undefined;
   /** @internal Why a step failed half-way, if one did: parameters and state may be mixed. */
   poison: unknown;
   /** @internal Calls since the last step that only added up gradients. */
@@ -133,11 +135,14 @@ export class Optimizer {
   /**
    * The state in torch's layout and with torch's key names, as copies: plain objects, numbers and typed arrays, fit for
    * structuredClone and IndexedDB. JSON does not keep typed arrays, NaN and infinities: for files there is `saveSafetensors`.
+   *
+   * It is the state as of the call; where steps run on a device, that waits first for what `step.finished()` waits for.
    */
   async stateDict(): Promise<StateDict> {
     this.checkUsable();
     this.hooks.statePre.notify(this, undefined);
-    return this.hooks.statePost.replace(this, stateDict(this));
+    if (this.settle) await this.#settled();
+    return this.hooks.statePost.replace(this, await stateDict(this));
   }
 
   /**
@@ -191,8 +196,9 @@ export class Optimizer {
    * by parameter name, of the parameters' shapes and dtypes. A parameter that has not stepped yet gives a copy of itself. Throws
    * `unsupported` where no average is kept.
    */
-  averagedParameters(): Record<string, Tensor> {
+  async averagedParameters(): Promise<Record<string, Tensor>> {
     this.checkUsable();
+    if (this.settle) await this.#settled();
     return averagedParameters(this);
   }
 
@@ -221,6 +227,12 @@ export class Optimizer {
           "Make a new optimizer and load the last state dict.",
         { cause: this.poison },
       );
+  }
+
+  /** Steps may go on while the host catches up: then there is more to catch up with. */
+  async #settled(): Promise<void> {
+    while (this.settle) await this.settle();
+    this.checkUsable();
   }
 
   #add({ entries, options }: NormalizedGroup): void {
@@ -253,9 +265,10 @@ export class Optimizer {
   }
 }
 
-/** What may not appear twice: the name, the tensor, and the array behind it. */
+/** What may not appear twice: the name, the tensor, and the memory behind it. */
 function identities({ name, tensor }: Parameter): unknown[] {
-  return [name, tensor, ...(tensor.size > 0 && tensor.storage.visible ? [tensor.storage.view()] : [])];
+  const { storage, size } = tensor;
+  return [name, tensor, ...(size > 0 ? [storage.visible ? storage.view() : storage] : [])];
 }
 
 function refuse(message: string): never {

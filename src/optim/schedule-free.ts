@@ -4,7 +4,7 @@ import { defineOptimizer } from "./optimizer.ts";
 
 /**
  * Schedule-free AdamW: an average x of the iterates z takes the place of a schedule that lets lr decay. The parameters hold y, a point
- * between the two where gradients are taken; the weights to evaluate with are x: `optimizer.averagedParameters()`.
+ * between the two where gradients are taken; the weights to evaluate with are x: `await optimizer.averagedParameters()`.
  *
  *     v = beta2 · v + (1 - beta2) · grad²
  *     u = grad / (√(v / (1 - beta2^t)) + eps) + weightDecay · y

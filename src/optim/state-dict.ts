@@ -1,5 +1,5 @@
 /** State dicts in torch's layout: `state` by packed id, `param_groups` with `params` and `param_names`. */
-import type { FloatArray } from "../backends/backend.ts";
+import type { FloatArray, Storage } from "../backends/backend.ts";
 import { ELEMENT } from "../ir/extent.ts";
 import { DTYPE_NAMES, type TensorDType } from "../tensor.ts";
 import { count, exists, type StateSpec, type StateSpecs } from "../trace/definition.ts";
@@ -31,17 +31,37 @@ export interface StateDict {
   readonly param_groups: readonly SavedGroup[];
 }
 
-export function stateDict(optimizer: Optimizer): StateDict {
+/** The state as it is when this is called; all tensors are read at the same time. */
+export async function stateDict(optimizer: Optimizer): Promise<StateDict> {
+  const reads: Promise<void>[] = [];
+  const dict = collect(optimizer, (storage, take) => reads.push(storage.read().then(take)));
+  await Promise.all(reads);
+  return dict;
+}
+
+/** The same without waiting. Throws `device-memory` where the host does not see the state. */
+export function visibleStateDict(optimizer: Optimizer): StateDict {
+  return collect(optimizer, (storage, take) => take(storage.view().slice()));
+}
+
+/** Reads a storage, now or later, and hands over a copy. */
+type Reader = (storage: Storage, take: (data: FloatArray) => void) => void;
+
+function collect(optimizer: Optimizer, read: Reader): StateDict {
   const state: Record<number, SavedState> = {};
   for (const parameter of optimizer.parameters) {
-    const saved = saveParameter(optimizer, parameter);
+    const saved = saveParameter(optimizer, parameter, read);
     if (Object.keys(saved).length > 0) state[parameter.index] = saved;
   }
   return { state, param_groups: optimizer.paramGroups.map((group) => saveGroup(optimizer, group)) };
 }
 
 /** What a parameter that has state lacks (a flag was switched on, and no step has filled the slot) is null, as in torch. */
-function saveParameter({ definition, paramGroups }: Optimizer, parameter: Parameter): SavedState {
+function saveParameter(
+  { definition, paramGroups }: Optimizer,
+  parameter: Parameter,
+  read: Reader,
+): SavedState {
   const saved: Record<string, number | SavedTensor | null> = {};
   if (!hasState(parameter)) return saved;
   const { flags } = paramGroups[parameter.group] as ParamGroup;
@@ -54,13 +74,14 @@ function saveParameter({ definition, paramGroups }: Optimizer, parameter: Parame
     const number = spec === count ? parameter.count : parameter.numbers.get(name);
     const slot = parameter.slots.get(name);
     if (number !== undefined) saved[name] = number;
-    else if (slot?.live && spec !== count)
-      saved[name] = {
-        dtype: DTYPE_NAMES[slot.storage.dtype],
-        shape: slotShape(spec, parameter, axes),
-        data: slot.storage.view().slice(),
-      };
-    else if (spec !== count && exists(spec, has)) saved[name] = null;
+    else if (slot?.live && spec !== count) {
+      const dtype = DTYPE_NAMES[slot.storage.dtype];
+      const shape = slotShape(spec, parameter, axes);
+      saved[name] = null; // its place among the others
+      read(slot.storage, (data) => {
+        saved[name] = { dtype, shape, data };
+      });
+    } else if (spec !== count && exists(spec, has)) saved[name] = null;
   }
   return saved;
 }

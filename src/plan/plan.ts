@@ -111,7 +111,7 @@ export class Plan {
         dims,
         view: (spec.classes[classIndex] as ClassLayout).view,
       })),
-      backend.chunkElements,
+      backend.chunkElements(spec.parameters.reduce((sum, { elements }) => sum + elements, 0)),
     );
     this.#chunks = chunks;
     this.chunkCount = chunks.length / 4;

@@ -76,14 +76,19 @@ function numberTableOf({ funcs }: Module): NumberTable {
     device.flatMap(({ values }) =>
       values.filter((value) => isInput(value) && value.op === op).map(({ attribute }) => String(attribute)),
     );
-  const targets = funcs.flatMap(({ kind, outputs }) =>
-    kind === "step" ? outputs.map(({ target }) => target) : [],
-  );
+  const targetsOf = (some: readonly Func[]) =>
+    some.flatMap(({ outputs }) => outputs.map(({ target }) => target));
+  const named = (pattern: RegExp, some: readonly Func[]) =>
+    targetsOf(some).flatMap((target) => pattern.exec(target)?.[1] ?? []);
+  const commits = targetsOf(device).includes("commit");
   const totals = funcs.filter(({ kind }) => kind === "kernel").flatMap(sharesOf);
   return {
-    gives: [...new Set(targets.flatMap((target) => /^give\.(.+)$/.exec(target)?.[1] ?? []))],
+    gives: [...new Set(named(/^give\.(.+)$/, funcs))],
     totals: [...new Map(totals.map(({ name, level }) => [`${level} ${name}`, { name, level }])).values()],
-    records: targets.includes("commit") ? ["stepcount", "first", ...new Set(read("state"))] : [],
+    records: [
+      ...(commits ? ["stepcount", "first"] : []),
+      ...new Set([...read("state"), ...named(/^state\.(.+)'$/, device)]),
+    ],
     hypers: [...new Set(read("hyper"))],
   };
 }

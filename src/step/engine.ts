@@ -1,5 +1,5 @@
 /** The engine of one compiled step: keeps a plan that fits the optimizer, and runs it. */
-import type { ClassLayout } from "../backends/backend.ts";
+import type { ClassLayout, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import type { ParamGroup } from "../optim/group.ts";
 import { HyperCell, type Scalar } from "../optim/hyper.ts";
@@ -13,6 +13,7 @@ import type { StateSpecs } from "../trace/definition.ts";
 import { occasionOf, type StepEvent } from "./events.ts";
 import type { Gradients } from "./gradients.ts";
 import { crossingsOf, flagsKey, keyOf } from "./key.ts";
+import { Mirrors } from "./mirrors.ts";
 import type { EngineOptions } from "./options.ts";
 import {
   bindNoGradient,
@@ -39,6 +40,8 @@ export class Engine {
   bytesCopied = 0;
   milliseconds = 0;
   #planned: Planned | undefined;
+  /** Of parameters that kernels cannot reach: they outlive a plan. */
+  readonly mirrors: Mirrors;
   /** Each group's numbers as of the last step, to say which one crossed zero. */
   #numbers: Float64Array[] = [];
   /** Calls, those that only added up gradients included. */
@@ -57,9 +60,12 @@ export class Engine {
   #disposals = -1;
   #disposed = false;
 
+  readonly #settle = (): Promise<void> => this.finished();
+
   constructor(optimizer: Optimizer, options: EngineOptions) {
     this.optimizer = optimizer;
     this.options = options;
+    this.mirrors = new Mirrors(options.backend);
     this.stepHyper = new Map(
       options.transforms.flatMap(({ name: transform, hyper }) =>
         Object.entries(hyper).map(([name, spec]) => [`${transform}.${name}`, new HyperCell(name, spec)]),
@@ -94,11 +100,13 @@ export class Engine {
     this.#takeGradients(planned, changed);
     const micro = planned.micro && !this.#completes() ? planned.micro : undefined;
     this.#undo = [];
-    this.#deal(planned, micro ?? planned);
     this.bytesCopied = planned.gradients.copyIn();
+    if (!micro) this.bytesCopied += this.mirrors.copyIn();
+    this.#deal(planned, micro ?? planned);
     this.#bindMoving(planned);
     if (micro) this.#addUp(micro);
     else if (!this.#step(planned)) for (const undo of this.#undo) undo();
+    this.#sayWhetherBehind();
     this.#calls++;
     this.milliseconds = performance.now() - start;
     const { stepPost } = this.optimizer.hooks;
@@ -114,10 +122,41 @@ export class Engine {
     return input;
   }
 
+  /** Resolves once all steps so far are done and their results are in the user's own arrays. Rejects where the device failed. */
+  async finished(): Promise<void> {
+    try {
+      await this.options.backend.finished();
+      await this.mirrors.land();
+    } catch (error) {
+      this.optimizer.poison ??= error;
+      throw error;
+    }
+    this.#sayWhetherBehind();
+  }
+
+  /** What has not come back yet still does. */
   dispose(): void {
+    if (this.#disposed) return;
     this.#disposed = true;
+    if (this.#isBehind) void this.finished().then(this.#release, this.#release);
+    else this.#release();
+  }
+
+  readonly #release = (): void => {
     if (this.#planned) releasePlan(this.#planned);
     this.#planned = undefined;
+    this.mirrors.dispose();
+  };
+
+  /** Whether steps are ahead of what the host knows. */
+  get #isBehind(): boolean {
+    return this.mirrors.areAhead;
+  }
+
+  #sayWhetherBehind(): void {
+    const { optimizer } = this;
+    if (this.#isBehind) optimizer.settle = this.#settle;
+    else if (optimizer.settle === this.#settle) optimizer.settle = undefined;
   }
 
   #checkUsable(): void {
@@ -163,14 +202,8 @@ export class Engine {
 
   /** False where the step was given up: then nothing of it is kept. */
   #step(planned: Planned): boolean {
-    for (const { parameter, mirror } of planned.copied) {
-      mirror.view().set(parameter.tensor.data as Float32Array);
-      this.bytesCopied += 2 * parameter.tensor.data.byteLength;
-    }
     const committed = this.#launch(planned);
-    if (committed)
-      for (const { parameter, mirror } of planned.copied)
-        (parameter.tensor.data as Float64Array).set(mirror.view());
+    if (committed) this.mirrors.copyOut();
     this.steps++;
     if (!committed) this.skipped++;
     if (planned.micro) this.#startCycle();
@@ -231,7 +264,7 @@ export class Engine {
   }
 
   /** True where something was new. */
-  #fillState({ compiled: { layouts } }: Planned): boolean {
+  #fillState({ compiled: { layouts }, places }: Planned): boolean {
     const { definition, parameters, paramGroups } = this.optimizer;
     const shapes = new Map<string, [own: StateShape, around: StateShape]>();
     let anyNew = false;
@@ -251,7 +284,7 @@ export class Engine {
         if (!shape.isNewFor(parameter)) continue;
         anyNew = true;
         if (this.#mayGiveUp) this.#undo.push(shape.undoFor(parameter));
-        shape.fill(parameter);
+        shape.fill(parameter, places[parameter.index] as Storage);
       }
     }
     return anyNew;
@@ -271,7 +304,7 @@ export class Engine {
   #bindMoving(planned: Planned): void {
     for (const { plan } of modulesOf(planned))
       for (const index of planned.moving) {
-        plan.bind(index, "param", (this.optimizer.parameters[index] as Parameter).tensor.storage);
+        plan.bind(index, "param", planned.places[index] as Storage);
         const gradient = planned.gradients.source(index);
         if (gradient?.moves) plan.bind(index, "grad", gradient);
       }
@@ -297,11 +330,17 @@ export class Engine {
       for (const [index, { numbers }] of optimizer.paramGroups.entries()) this.#numbers[index]?.set(numbers);
       return old;
     }
+    if (optimizer.settle && optimizer.settle !== this.#settle)
+      throw new StepjitError(
+        "unsupported",
+        `${optimizer.definition.name}: steps of another compiled step have not come back from its device: await step.finished() first`,
+      );
     const key = keyOf(optimizer, this.options);
     const planned = makePlan({
       optimizer,
       options: this.options,
       stepHyper: this.stepHyper,
+      mirrors: this.mirrors,
       key,
       occasion: occasionOf(this.#calls, old?.key, key, crossingsOf(optimizer, this.#numbers)),
       log: (event) => this.events.push(event),

@@ -109,7 +109,7 @@ export class GradientReader {
 
   zeroAll(): void {
     this.zeroCopied();
-    for (const source of this.#sources) source?.storage.view().fill(0);
+    for (const source of this.#sources) source?.storage.fill(0);
   }
 
   /** Which parameters' gradients are copied at every step. */
@@ -181,6 +181,10 @@ export class GradientReader {
     const dtype = gradient instanceof Tensor ? gradient.storage.dtype : dtypeOf(gradient);
     if (dtype !== expected.dtype)
       return refuse(`${where} is ${DTYPE_NAMES[dtype]}, the parameter ${DTYPE_NAMES[expected.dtype]}`);
+    if (gradient instanceof Tensor && !gradient.storage.visible && !this.#backend.owns(gradient.storage))
+      return refuse(
+        `${where} is in a device's memory, which ${this.#backend.name} does not reach: give await gradient.read()`,
+      );
     const inPlace =
       gradient instanceof Tensor && this.#backend.owns(gradient.storage)
         ? gradient.storage

@@ -3,11 +3,12 @@ import type { Backend, PhaseText, Pipeline, Storage } from "../backends/backend.
 import { StepjitError } from "../error.ts";
 import type { FloatType } from "../ir/type.ts";
 import { microStep } from "../optim/around/accumulate.ts";
-import type { HyperCell } from "../optim/hyper.ts";
+import { type HyperCell, show } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { GRAD_SUM, type Parameter } from "../optim/parameter.ts";
 import { type Traffic, trafficOf } from "../plan/layout.ts";
 import { Plan } from "../plan/plan.ts";
+import { DTYPE_NAMES } from "../tensor.ts";
 import { type AnyDefinition, count, type TransformDefinition } from "../trace/definition.ts";
 import type { ClassSpec } from "../trace/trace.ts";
 import { type Compiled, compiledModule, pipelinesOf, textsFor } from "./cache.ts";
@@ -15,8 +16,9 @@ import { classify } from "./classes.ts";
 import type { Occasion, StepEvent } from "./events.ts";
 import { GradientReader } from "./gradients.ts";
 import { flagsKey, hyperNames, type Key } from "./key.ts";
+import type { Mirrors } from "./mirrors.ts";
 import type { EngineOptions } from "./options.ts";
-import { placeState } from "./state.ts";
+import { missingSlots, placeState } from "./state.ts";
 
 /** One module, compiled and laid out. */
 export interface PlannedModule {
@@ -35,15 +37,10 @@ export interface Planned extends PlannedModule {
   /** What runs in calls that only add up gradients. */
   readonly micro: PlannedModule | undefined;
   readonly gradients: GradientReader;
-  readonly copied: readonly CopiedParameter[];
+  /** Where kernels find each parameter: in its own memory, or in a mirror. */
+  readonly places: readonly Storage[];
   /** Parameters whose memory may move between steps. */
   readonly moving: readonly number[];
-}
-
-/** A parameter that kernels cannot reach: copied in before and out after every step. */
-export interface CopiedParameter {
-  readonly parameter: Parameter;
-  readonly mirror: Storage;
 }
 
 /** What is planned, why, and who hears of it. */
@@ -51,6 +48,7 @@ export interface Order {
   readonly optimizer: Optimizer;
   readonly options: EngineOptions;
   readonly stepHyper: ReadonlyMap<string, HyperCell>;
+  readonly mirrors: Mirrors;
   readonly key: Key;
   readonly occasion: Occasion;
   readonly log: (event: StepEvent) => void;
@@ -61,25 +59,28 @@ export interface Order {
  * that is not allowed.
  */
 export function makePlan(order: Order): Planned {
-  const { optimizer, options, key, occasion, log } = order;
+  const { optimizer, options, mirrors, key, occasion, log } = order;
   const { backend, transforms, micro } = options;
+  checkParameters(optimizer, backend);
   const { classes, members } = classify(optimizer);
   const whole = compile(order, optimizer.definition, classes, transforms);
   const flat = classes.map((spec) => ({ ...spec, view: "vector" as const })); // sums know no rows
   const summing = micro && compile(order, microStep, flat, micro, ", micro-step");
 
   const start = performance.now();
+  const modules = summing ? [whole, summing] : [whole];
+  const layouts = modules.map(({ compiled }) => compiled.layouts);
+  placeState(missingSlots(optimizer, members, layouts, backend), backend);
   optimizer.driver = undefined; // until this plan is finished, no plan fits the parameters
   optimizer.parameters.forEach((parameter, index) => {
     Object.assign(parameter, members[index], { active: false, present: false });
   });
-  for (const { compiled } of summing ? [whole, summing] : [whole])
-    placeState(optimizer, compiled.layouts, backend);
   const step = layOut(order, whole, optimizer.counts.values);
   // A micro-step counts for nothing, so it is given counts to throw away.
   const microPlanned = summing && layOut(order, summing, new Float64Array(optimizer.parameters.length));
   const plans = microPlanned ? [step.plan, microPlanned.plan] : [step.plan];
-  const tensors = bindTensors(optimizer, backend, plans);
+  const places = placesIn(optimizer, backend, mirrors);
+  bindTensors(optimizer, places, plans);
   log({ kind: "plan", ...occasion, milliseconds: performance.now() - start });
   return {
     key,
@@ -88,7 +89,8 @@ export function makePlan(order: Order): Planned {
     ...step,
     micro: microPlanned,
     gradients: new GradientReader(optimizer, backend),
-    ...tensors,
+    places,
+    moving: places.flatMap(({ moves }, index) => (moves ? [index] : [])),
   };
 }
 
@@ -101,7 +103,22 @@ export function modulesOf(planned: Planned): PlannedModule[] {
 export function releasePlan(planned: Planned): void {
   for (const { plan } of modulesOf(planned)) plan.dispose();
   planned.gradients.dispose();
-  for (const { mirror } of planned.copied) mirror.free();
+}
+
+/** Throws `unsupported` for a parameter of a dtype that the backend does not work on, or in a memory that it does not reach. */
+function checkParameters({ definition, parameters }: Optimizer, backend: Backend): void {
+  for (const { name, tensor } of parameters) {
+    const { storage, dtype } = tensor;
+    const refuse = (message: string) => {
+      throw new StepjitError("unsupported", `${definition.name}: ${message}`);
+    };
+    if (!backend.dtypes.includes(storage.dtype)) {
+      const known = backend.dtypes.map((one) => DTYPE_NAMES[one]).join(" and ");
+      refuse(`${backend.name} works on ${known}; parameter ${show(name)} is ${dtype}`);
+    }
+    if (!storage.visible && !backend.owns(storage))
+      refuse(`parameter ${show(name)} is in a device's memory, which ${backend.name} does not reach`);
+  }
 }
 
 type CompiledModule = Pick<PlannedModule, "compiled" | "kernels">;
@@ -192,29 +209,24 @@ function numberTypesOf({ state }: AnyDefinition): Map<string, FloatType> {
   );
 }
 
-/** Says where parameters and state are, making copies of what the backend cannot reach. */
-function bindTensors(
-  optimizer: Optimizer,
-  backend: Backend,
-  plans: readonly Plan[],
-): Pick<Planned, "copied" | "moving"> {
-  const copied: CopiedParameter[] = [];
-  const moving: number[] = [];
-  optimizer.parameters.forEach((parameter, index) => {
+/** Where kernels find each parameter. */
+function placesIn({ parameters }: Optimizer, backend: Backend, mirrors: Mirrors): Storage[] {
+  return parameters.map((parameter) => {
     const { storage } = parameter.tensor;
-    let place = backend.owns(storage) ? storage : backend.adopt(storage.view());
-    if (!place) {
-      place = backend.allocate(storage.dtype, storage.length);
-      copied.push({ parameter, mirror: place });
-    }
-    if (place.moves) moving.push(index);
-    for (const plan of plans) {
-      plan.bind(index, "param", place);
-      for (const [name, slot] of parameter.slots) plan.bind(index, `state.${name}`, slot.storage);
+    if (backend.owns(storage)) return storage;
+    return backend.adopt(storage.view()) ?? mirrors.storageOf(parameter);
+  });
+}
+
+/** Says where parameters and state are. */
+function bindTensors({ parameters }: Optimizer, places: readonly Storage[], plans: readonly Plan[]): void {
+  for (const plan of plans)
+    for (const parameter of parameters) {
+      const { index, slots } = parameter;
+      plan.bind(index, "param", places[index] as Storage);
+      for (const [name, slot] of slots) plan.bind(index, `state.${name}`, slot.storage);
       bindNoGradient(plan, parameter);
     }
-  });
-  return { copied, moving };
 }
 
 /** A kernel that adds up gradients reads one even where there is none, and lays it aside: it may as well be the sum. */

@@ -1,28 +1,71 @@
 /** The state of a step: slots made before they are needed, filled when a parameter first steps. */
-import type { Backend, ClassLayout, Storage } from "../backends/backend.ts";
+import type { Backend, ClassLayout, SlotRequest, Storage } from "../backends/backend.ts";
+import { StepjitError } from "../error.ts";
 import { placesOf } from "../ir/dims.ts";
 import { ELEMENT, type Extent } from "../ir/extent.ts";
 import { roundTo } from "../ir/type.ts";
 import type { ParamGroup } from "../optim/group.ts";
+import { show } from "../optim/hyper.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Parameter, Slot } from "../optim/parameter.ts";
 import { count, exists, type FlagValues, type StateSpec, type StateSpecs } from "../trace/definition.ts";
+import type { Classified } from "./classes.ts";
+
+/** A slot that has no memory on the backend. */
+export interface MissingSlot {
+  readonly parameter: Parameter;
+  readonly name: string;
+  readonly request: SlotRequest;
+}
 
 /**
- * Gives the parameters' slots a place on this backend, moving what lives elsewhere. Slot by slot, so that one slot's contents lie
- * side by side for all parameters: a kernel that goes from one small tensor to the next then reads on where it was, which is what
- * prefetchers follow. Throws `out-of-memory`.
+ * What these modules' kernels need and the backend does not have. Slot by slot over all parameters, so that one slot's contents lie
+ * side by side: a kernel that goes from one small tensor to the next then reads on where it was, which is what prefetchers follow.
+ * Throws `unsupported` for state that can not be moved there.
  */
-export function placeState(
+export function missingSlots(
   { definition, parameters }: Optimizer,
-  layouts: readonly ClassLayout[],
+  members: readonly Classified[],
+  modules: readonly (readonly ClassLayout[])[],
   backend: Backend,
-): void {
-  const slotsOf = layouts.map(slotNames);
-  for (const name of new Set(slotsOf.flat()))
-    for (const parameter of parameters)
-      if (slotsOf[parameter.classIndex]?.includes(name))
-        placeSlot(parameter, name, extentOf(definition.state?.[name]), layouts, backend);
+): MissingSlot[] {
+  const namesOf = members.map(
+    ({ classIndex }) => new Set(modules.flatMap((layouts) => slotNames(layouts[classIndex] as ClassLayout))),
+  );
+  const missing: MissingSlot[] = [];
+  for (const name of new Set(modules.flat().flatMap(slotNames)))
+    for (const parameter of parameters) {
+      if (!namesOf[parameter.index]?.has(name)) continue;
+      const extent = extentOf(definition.state?.[name]);
+      const { dims, classIndex } = members[parameter.index] as Classified;
+      const { view } = modules[0]?.[classIndex] as ClassLayout;
+      const { tensor, index, slots } = parameter;
+      const request = {
+        parameter: index,
+        dtype: tensor.storage.dtype,
+        length: placesOf(extent, dims),
+        overElements: extent === ELEMENT,
+        view,
+        dims,
+        beside: [...slots].flatMap(([other, { storage }]) => (other === name ? [] : [storage])),
+      };
+      const slot = parameter.slots.get(name);
+      const fits = slot && fitsIn(slot, request);
+      if (fits && backend.owns(slot.storage)) continue;
+      if (fits && slot.live && !slot.storage.visible)
+        throw new StepjitError(
+          "unsupported",
+          `${definition.name}: the state of parameter ${show(parameter.name)} is in a device's memory, which ${backend.name} does ` +
+            "not reach: take await optimizer.stateDict() and load it into a new optimizer",
+        );
+      missing.push({ parameter, name, request });
+    }
+  return missing;
+}
+
+/** Rows may be others than before. */
+function fitsIn({ storage }: Slot, { length }: SlotRequest): boolean {
+  return storage.length === length;
 }
 
 /** A slot that the definition does not know is a transform's, and over elements. */
@@ -30,32 +73,18 @@ function extentOf(spec: StateSpec | typeof count | undefined): Extent {
   return spec === undefined || spec === count ? ELEMENT : (spec.extent ?? ELEMENT);
 }
 
-function placeSlot(
-  parameter: Parameter,
-  name: string,
-  extent: Extent,
-  layouts: readonly ClassLayout[],
-  backend: Backend,
-): void {
-  const slot = parameter.slots.get(name);
-  const length = placesOf(extent, parameter.dims);
-  const fits = slot?.storage.length === length; // rows may be others than before
-  if (slot && fits && backend.owns(slot.storage)) return;
-  const { dtype } = layouts[parameter.classIndex] as ClassLayout;
-  const { view } = layouts[parameter.classIndex] as ClassLayout;
-  const { dims, index } = parameter;
-  const beside = [...parameter.slots.values()].map((one) => one.storage);
-  const [storage] = backend.allocateState([
-    { parameter: index, dtype, length, overElements: extent === ELEMENT, view, dims, beside },
-  ]) as [Storage];
-  if (slot && fits) moveTo(slot, storage);
-  else parameter.slots.set(name, { storage, live: false, zeroed: true });
-}
-
-function moveTo(slot: Slot, storage: Storage): void {
-  if (slot.live) (storage.view() as Float64Array).set(slot.storage.view());
-  slot.storage.free();
-  Object.assign(slot, { storage, zeroed: !slot.live });
+/** Takes the memory, all at once, and moves there what is elsewhere. Throws `out-of-memory`; then nothing has changed. */
+export function placeState(missing: readonly MissingSlot[], backend: Backend): void {
+  if (missing.length === 0) return;
+  const storages = backend.allocateState(missing.map(({ request }) => request));
+  missing.forEach(({ parameter: { slots }, name, request }, index) => {
+    const storage = storages[index] as Storage;
+    const slot = slots.get(name);
+    const kept = slot?.live && fitsIn(slot, request) ? slot.storage : undefined;
+    if (kept) storage.copyFrom(kept);
+    slot?.storage.free();
+    slots.set(name, { storage, live: kept !== undefined, zeroed: !kept });
+  });
 }
 
 /** The slots over elements that a class uses. */
@@ -98,16 +127,16 @@ export class StateShape {
     };
   }
 
-  /** Fills what is new, as the definition says, just before the parameter's step. */
-  fill(parameter: Parameter): void {
-    const { slots, numbers, tensor } = parameter;
+  /** Fills what is new, as the definition says, just before the parameter's step; `param` holds its elements. */
+  fill(parameter: Parameter, param: Storage): void {
+    const { slots, numbers } = parameter;
     for (const [name, spec] of this.#slots) {
       const slot = slots.get(name) as Slot;
       if (slot.live) continue;
-      if (spec.init === "param") (slot.storage.view() as Float64Array).set(tensor.data);
+      if (spec.init === "param") slot.storage.copyFrom(param);
       else {
         const initial = this.#initial(spec, parameter);
-        if (initial !== 0 || !slot.zeroed) slot.storage.view().fill(initial);
+        if (initial !== 0 || !slot.zeroed) slot.storage.fill(initial);
       }
       Object.assign(slot, { live: true, zeroed: false });
     }

@@ -3,7 +3,7 @@ import type { Tensor as TfTensor, Variable } from "@tensorflow/tfjs-core";
 import { type CompileOptions, compileStep, type Step } from "../compile.ts";
 import { StepjitError } from "../error.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
-import { type SavedState, stateDict } from "../optim/state-dict.ts";
+import { type SavedState, visibleStateDict } from "../optim/state-dict.ts";
 import type { Gradient } from "../step/gradients.ts";
 import { Tensor } from "../tensor.ts";
 import type { FlagValues } from "../trace/definition.ts";
@@ -76,14 +76,14 @@ export class Binding {
 
   /** Copies of what has been filled. */
   get states(): States {
-    const { state } = stateDict(this.optimizer);
+    const { state } = visibleStateDict(this.optimizer);
     const states = [...this.#bound].map(([name, { index }]) => [name, state[index] ?? {}] as const);
     return new Map(states);
   }
 
   /** Replaces all state; a variable without an entry starts afresh. Throws `invalid-state` before anything has changed. */
   set states(states: States) {
-    const { param_groups } = stateDict(this.optimizer);
+    const { param_groups } = visibleStateDict(this.optimizer);
     const state = Object.fromEntries(
       [...this.#bound].map(([name, { index }]) => [index, states.get(name) ?? {}]),
     );

@@ -143,9 +143,9 @@ export class CompiledOptimizer extends BaseOptimizer {
    * The weights to evaluate with, by variable name, as new tensors: yours to dispose. What `ema` or `swa` keeps, or the optimizer itself
    * (ScheduleFreeAdamW). Throws `unsupported` where no average is kept; there is none before the first gradients.
    */
-  averagedWeights(): NamedTensorMap {
+  async averagedWeights(): Promise<NamedTensorMap> {
     this.#checkUsable();
-    const averages = Object.entries(this.#binding?.optimizer.averagedParameters() ?? {});
+    const averages = Object.entries((await this.#binding?.optimizer.averagedParameters()) ?? {});
     return Object.fromEntries(
       averages.map(([name, { data, shape }]) => [name, tensor(data as Float32Array, [...shape])]),
     );

@@ -1,39 +1,32 @@
 /** `clipValue` against gradients clamped by hand, and before `clipNorm`. */
 import { scalar } from "stepjit";
 import { describe, expect, test } from "vitest";
+import { THREADED } from "../backends.ts";
 import { at } from "../models.ts";
-import {
-  BACKENDS,
-  compiledSince,
-  expectTwins,
-  gradientsOf,
-  mapEach,
-  OPTIMIZER_NAMES,
-  photograph,
-  start,
-} from "./support.ts";
+import { compiledSince, expectTwins, mapEach, OPTIMIZER_NAMES, photograph, Stage } from "./support.ts";
 
 const clampTo = (limit: number) => (x: number) => Math.min(Math.max(x, -limit), limit);
 
-describe.each(Object.entries(BACKENDS))("clipValue on %s", (_, where) => {
+describe.each(THREADED)("clipValue on $name", (on) => {
+  const stage = new Stage(on);
   test.each(OPTIMIZER_NAMES)("%s: each element is clamped, in one launch", async (name) => {
-    const clipped = start(where(), name, { clipValue: 0.25 });
-    const plain = start(where(), name);
+    const clipped = stage.start(name, { clipValue: 0.25 });
+    const plain = stage.start(name);
     for (const missing of ["", "b", "", "ae"]) {
-      clipped.step(gradientsOf(1, missing));
-      plain.step(mapEach(gradientsOf(1, missing), clampTo(0.25)));
+      await clipped.take(stage.gradientsOf(1, missing));
+      await plain.take(mapEach(stage.gradientsOf(1, missing), clampTo(0.25)));
     }
     await expectTwins(clipped, plain);
     expect(clipped.step.stats.launches).toBe(1);
   });
 
-  test("NaN stays NaN, infinities become the limit", () => {
-    const { optimizer, step } = start(where(), "plain", { clipValue: 0.5 });
-    const before = optimizer.parameters[0]?.tensor.data.slice() as Float32Array;
-    const gradients = gradientsOf(1);
+  test("NaN stays NaN, infinities become the limit", async () => {
+    const { optimizer, take } = stage.start("plain", { clipValue: 0.5 });
+    const before = (await optimizer.parameters[0]?.tensor.read()) as Float32Array;
+    const gradients = stage.gradientsOf(1);
     gradients[0] = Float32Array.of(NaN, Infinity, -Infinity, 0, -0, 3e38, 0.5);
-    step(gradients);
-    const moved = optimizer.parameters[0]?.tensor.data as Float32Array;
+    await take(gradients);
+    const moved = (await optimizer.parameters[0]?.tensor.read()) as Float32Array;
     const lr = Math.fround(0.1);
     const expected = [NaN, 0.5, -0.5, 0, 0, 0.5, 0.5].map((g, i) =>
       Math.fround(at(before, i) - Math.fround(lr * g)),
@@ -42,18 +35,18 @@ describe.each(Object.entries(BACKENDS))("clipValue on %s", (_, where) => {
   });
 
   test("the norm is taken of clamped gradients", async () => {
-    const both = start(where(), "AdamW", { clipValue: 0.25, clipNorm: 2 });
-    const norm = start(where(), "AdamW", { clipNorm: 2 });
-    both.step(gradientsOf(3));
-    norm.step(mapEach(gradientsOf(3), clampTo(0.25)));
+    const both = stage.start("AdamW", { clipValue: 0.25, clipNorm: 2 });
+    const norm = stage.start("AdamW", { clipNorm: 2 });
+    await both.take(stage.gradientsOf(3));
+    await norm.take(mapEach(stage.gradientsOf(3), clampTo(0.25)));
     await expectTwins(both, norm);
     expect(both.step.stats.launches).toBe(2);
   });
 
   test("a scalar is read at every step; a number set later compiles nothing", async () => {
     const limit = scalar(0.25);
-    const clipped = start(where(), "AdamW", { clipValue: limit });
-    const plain = start(where(), "AdamW");
+    const clipped = stage.start("AdamW", { clipValue: limit });
+    const plain = stage.start("AdamW");
     const { length } = clipped.step.events;
     const changes = [
       () => {},
@@ -64,8 +57,8 @@ describe.each(Object.entries(BACKENDS))("clipValue on %s", (_, where) => {
     for (const [i, value] of [0.25, 0.125, 0, 8].entries()) {
       changes[i]?.();
       expect(clipped.step.clipValue).toBe(value);
-      clipped.step(gradientsOf(i));
-      plain.step(mapEach(gradientsOf(i), clampTo(value)));
+      await clipped.take(stage.gradientsOf(i));
+      await plain.take(mapEach(stage.gradientsOf(i), clampTo(value)));
       await expectTwins(clipped, plain);
     }
     expect(compiledSince(clipped, length)).toEqual([]);
@@ -73,10 +66,10 @@ describe.each(Object.entries(BACKENDS))("clipValue on %s", (_, where) => {
 
   test("a limit that is not allowed is refused before anything is written", async () => {
     const limit = scalar(1);
-    const scene = start(where(), "AdamW", { clipValue: limit });
+    const scene = stage.start("AdamW", { clipValue: limit });
     const before = await photograph(scene);
     limit.value = -1;
-    expect(() => scene.step(gradientsOf(1))).toThrow(
+    expect(() => scene.step(stage.gradientsOf(1))).toThrow(
       "compileStep: clipValue has to be a finite number, at least 0, got -1",
     );
     expect(await photograph(scene)).toEqual(before);

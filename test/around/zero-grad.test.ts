@@ -1,85 +1,86 @@
 /** `zeroGrad`: gradients are zeroed once they have been used, wherever they are. */
-import { GradScaler, tensor } from "stepjit";
+import { GradScaler, type Tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
-import {
-  BACKENDS,
-  bitsOf,
-  expectTwins,
-  type FloatArray,
-  gradientsOf,
-  OPTIMIZER_NAMES,
-  PARAMETERS,
-  start,
-} from "./support.ts";
+import { THREADED, tensorOn } from "../backends.ts";
+import { bitsOf, expectTwins, type FloatArray, OPTIMIZER_NAMES, Stage } from "./support.ts";
 
 const isZero = (data: FloatArray) => data.every((x) => Object.is(x, 0));
 
-/** Tensors that kernels reach where they are, or arrays of the user's own. */
-const KINDS = {
-  tensors: (seed: number, missing = "") =>
-    gradientsOf(seed, missing).map((g, i) => g && tensor(g, [g.length], PARAMETERS[i]?.dtype)),
-  arrays: gradientsOf,
-};
+/** A gradient of one of two kinds: a tensor that kernels reach where it is, or an array of the user's own. */
+type Kind = Tensor | FloatArray;
+const read = (gradient: Kind) => ("read" in gradient ? gradient.read() : gradient);
+const write = (gradient: Kind, data: FloatArray) =>
+  "write" in gradient ? gradient.write(data) : (gradient as Float64Array).set(data);
 
-describe.each(Object.entries(BACKENDS))("zeroGrad on %s", (_, where) => {
+async function dataOf(gradients: readonly (Kind | null)[]): Promise<FloatArray[]> {
+  return Promise.all(gradients.flatMap((gradient) => (gradient ? [read(gradient)] : [])));
+}
+
+describe.each(THREADED)("zeroGrad on $name", (on) => {
+  const stage = new Stage(on);
+  const KINDS: Readonly<Record<string, (seed: number, missing?: string) => (Kind | null)[]>> = {
+    tensors: (seed, missing) =>
+      stage.gradientsOf(seed, missing).map((g) => g && tensorOn(on.backend, g, [g.length])),
+    arrays: (seed, missing) => stage.gradientsOf(seed, missing),
+  };
+
   describe.each(Object.entries(KINDS))("of %s", (_, make) => {
-    const dataOf = (gradients: ReturnType<typeof make>) =>
-      gradients.flatMap((g) => (g === null ? [] : "data" in g ? [g.data] : [g]));
-
     test.each(OPTIMIZER_NAMES)("%s: after the step all are zero, in the same launch", async (name) => {
-      const one = start(where(), name, { zeroGrad: true });
-      const plain = start(where(), name);
+      const one = stage.start(name, { zeroGrad: true });
+      const plain = stage.start(name);
       for (const missing of ["", "b", ""]) {
         const gradients = make(1, missing);
-        one.step(gradients);
-        plain.step(gradientsOf(1, missing));
-        expect(dataOf(gradients).every(isZero)).toBe(true);
+        await one.take(gradients);
+        await plain.take(stage.gradientsOf(1, missing));
+        expect((await dataOf(gradients)).every(isZero)).toBe(true);
       }
       await expectTwins(one, plain);
       expect(one.step.stats.launches).toBe(1);
     });
 
     test("with clipNorm not before the last launch", async () => {
-      const one = start(where(), "AdamW", { zeroGrad: true, clipNorm: 1 });
-      const plain = start(where(), "AdamW", { clipNorm: 1 });
+      const one = stage.start("AdamW", { zeroGrad: true, clipNorm: 1 });
+      const plain = stage.start("AdamW", { clipNorm: 1 });
       const gradients = make(1);
-      one.step(gradients);
-      plain.step(gradientsOf(1));
+      await one.take(gradients);
+      await plain.take(stage.gradientsOf(1));
       await expectTwins(one, plain);
-      expect(dataOf(gradients).every(isZero)).toBe(true);
+      expect((await dataOf(gradients)).every(isZero)).toBe(true);
     });
 
     test("in micro-steps too, in one launch", async () => {
-      const one = start(where(), "AdamW", { zeroGrad: true, accumulate: 3 });
-      const plain = start(where(), "AdamW", { accumulate: 3 });
+      const one = stage.start("AdamW", { zeroGrad: true, accumulate: 3 });
+      const plain = stage.start("AdamW", { accumulate: 3 });
       const gradients = make(0);
       for (const missing of ["", "a", "", "", "", "ac"]) {
-        const fresh = gradientsOf(missing.length + 1, missing);
+        const fresh = stage.gradientsOf(missing.length + 1, missing);
         fresh.forEach((g, i) => {
-          if (g) (dataOf(gradients)[i] as Float64Array).set(g as Float64Array);
+          if (g) write(gradients[i] as Kind, g);
         });
-        one.step(gradients.map((g, i) => (fresh[i] ? g : null)) as typeof gradients);
-        plain.step(fresh);
-        expect(dataOf(gradients).every((data, i) => isZero(data) || !fresh[i])).toBe(true);
+        await one.take(gradients.map((g, i) => (fresh[i] ? g : null)));
+        await plain.take(fresh);
+        expect((await dataOf(gradients)).every((data, i) => isZero(data) || !fresh[i])).toBe(true);
         expect(one.step.stats.launches).toBe(1);
       }
       await expectTwins(one, plain);
     });
 
-    test("of a skipped step too", () => {
-      const one = start(where(), "AdamW", { zeroGrad: true, scaler: new GradScaler() });
+    test("of a skipped step too", async () => {
+      const one = stage.start("AdamW", { zeroGrad: true, scaler: new GradScaler() });
       const gradients = make(1, "c");
-      (dataOf(gradients)[3] as FloatArray)[1] = Infinity;
-      one.step(gradients);
+      const bad = (await dataOf(gradients))[3] as FloatArray; // of e: c is missing
+      bad[1] = Infinity;
+      write(gradients[4] as Kind, bad);
+      await one.take(gradients);
       expect(one.step.stats.skipped).toBe(1);
-      expect(dataOf(gradients).every(isZero)).toBe(true);
+      expect((await dataOf(gradients)).every(isZero)).toBe(true);
     });
   });
 
-  test("without it gradients stay as they are", () => {
-    const one = start(where(), "AdamW", { accumulate: 2, scaler: new GradScaler() });
-    const gradients = KINDS.tensors(1);
-    for (let i = 0; i < 2; i++) one.step(gradients);
-    expect(gradients.map((g) => g && bitsOf(g.data))).toEqual(gradientsOf(1).map((g) => g && bitsOf(g)));
+  test("without it gradients stay as they are", async () => {
+    const one = stage.start("AdamW", { accumulate: 2, scaler: new GradScaler() });
+    const gradients = KINDS.tensors?.(1) ?? [];
+    for (let i = 0; i < 2; i++) await one.take(gradients);
+    expect((await dataOf(gradients)).map(bitsOf)).toEqual((await dataOf(stage.gradientsOf(1))).map(bitsOf));
   });
 });

@@ -268,7 +268,7 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
       expect(step.stats.launches).toBe(launches);
     });
 
-    test("lowers the loss of a convex problem", () => {
+    test("lowers the loss of a convex problem", async () => {
       const goal = numbers(50, 3);
       const weights = tensor(numbers(50, 4), [50], "float64");
       const lossOf = ({ data }: Tensor) =>
@@ -282,7 +282,7 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
       }
       expect(lossOf(weights)).toBeLessThan(0.01 * before);
       if (name === "ScheduleFreeAdamW")
-        expect(lossOf(optimizer.averagedParameters().weights as Tensor)).toBeLessThan(0.01 * before);
+        expect(lossOf((await optimizer.averagedParameters()).weights as Tensor)).toBeLessThan(0.01 * before);
     });
   });
 
@@ -302,11 +302,11 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
     // x = z + (y - z) / beta1: the division carries the roundings of y and z on.
     const tolerance = 2 * TOLERANCE[dtype];
 
-    test("are the paper's x, by name, shape and dtype; before the first step a copy", () => {
+    test("are the paper's x, by name, shape and dtype; before the first step a copy", async () => {
       const run = start("ScheduleFreeAdamW", groups, dtype);
       const step = compileStep(run.optimizer, { backend });
-      const expectAverages = () => {
-        const averaged = run.optimizer.averagedParameters();
+      const expectAverages = async () => {
+        const averaged = await run.optimizer.averagedParameters();
         expect(Object.keys(averaged).sort()).toEqual(run.tensors.map((_, index) => `p${index}`).sort());
         run.tensors.forEach((parameter, index) => {
           const average = averaged[`p${index}`] as Tensor;
@@ -315,21 +315,21 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
           expectClose(average.data, memory.x ?? values, tolerance);
         });
       };
-      expectAverages();
+      await expectAverages();
       for (let at = 1; at <= STEPS; at++) {
         const gradients = gradientsOf(at, dtype);
         step(gradients);
         stepPapers(run, gradients);
-        expectAverages();
+        await expectAverages();
       }
     });
 
-    test("are the caller's own, whether or not the parameter has stepped", () => {
+    test("are the caller's own, whether or not the parameter has stepped", async () => {
       const run = start("ScheduleFreeAdamW", groups, dtype);
       const step = compileStep(run.optimizer, { backend });
       step(gradientsOf(1, dtype)); // p1 has not stepped
       const before = run.tensors.map(({ data }) => data.slice());
-      for (const average of Object.values(run.optimizer.averagedParameters())) average.data.fill(7);
+      for (const average of Object.values(await run.optimizer.averagedParameters())) average.data.fill(7);
       expect(run.tensors.map(({ data }) => data.slice())).toEqual(before);
       expectAsPaper(
         { ...run, papers: before.map((values) => new PaperParameter(PAPER.Lion, values)) },
@@ -346,23 +346,23 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
         data.set(run.tensors[index]?.data as Float32Array);
       });
       copy.optimizer.loadStateDict(await run.optimizer.stateDict());
-      const dataOf = (optimizer: Optimizer) =>
-        Object.entries(optimizer.averagedParameters()).map(([name, { data }]) => [name, data]);
-      expect(dataOf(copy.optimizer)).toEqual(dataOf(run.optimizer));
+      const dataOf = async (optimizer: Optimizer) =>
+        Object.entries(await optimizer.averagedParameters()).map(([name, { data }]) => [name, data]);
+      expect(await dataOf(copy.optimizer)).toEqual(await dataOf(run.optimizer));
     });
   });
 });
 
-test("an optimizer that keeps no average says so", () => {
+test("an optimizer that keeps no average says so", async () => {
   const optimizer = new AdamW([tensor([2])]);
-  expect(() => optimizer.averagedParameters()).toThrow(StepjitError);
-  expect(() => optimizer.averagedParameters()).toThrow("AdamW keeps no average of its parameters");
+  await expect(optimizer.averagedParameters()).rejects.toThrow(StepjitError);
+  await expect(optimizer.averagedParameters()).rejects.toThrow("AdamW keeps no average of its parameters");
 });
 
-test("averagedParameters of a disposed optimizer are refused", () => {
+test("averagedParameters of a disposed optimizer are refused", async () => {
   const optimizer = new ScheduleFreeAdamW([tensor([2])]);
   optimizer.dispose();
-  expect(() => optimizer.averagedParameters()).toThrow("used after dispose()");
+  await expect(optimizer.averagedParameters()).rejects.toThrow("used after dispose()");
 });
 
 test("what the papers do not allow is refused", () => {

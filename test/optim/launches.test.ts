@@ -1,11 +1,10 @@
 /** How many kernels a step launches, as the backend counts them: that many for any number of parameters, shapes, groups and classes. */
-import { type Backend, compileStep, reference, tensor, wasm } from "stepjit";
+import { type Backend, compileStep } from "stepjit";
 import { describe, expect, test } from "vitest";
 import type { Runner } from "../../src/backends/backend.ts";
+import { BACKENDS, type TestedBackend, tensorOn } from "../backends.ts";
 import { numbersFrom } from "../properties/scenario.ts";
 import { type AnyOptimizerClass, CASES, type Subject } from "./subjects.ts";
-
-const BACKENDS = { reference, wasm: () => wasm({ threads: 1 }) };
 
 /** A matrix comes first, since a vector alone needs less of Adafactor. */
 const SHAPES = [[5, 3], [7], [], [2, 2, 3, 3], [1], [2, 3, 4], [1, 9], [4, 4]];
@@ -27,13 +26,19 @@ function counting(backend: Backend) {
 }
 
 /** Parameters of mixed shapes in up to three groups, which differ in numbers and flags; two dtypes where there are several. */
-function start({ options, second }: Subject, make: AnyOptimizerClass, count: number) {
+function start(
+  { options, second }: Subject,
+  make: AnyOptimizerClass,
+  count: number,
+  { doubles }: TestedBackend,
+  backend: Backend,
+) {
   const flags = "maximize" in (make.definition.flags ?? {}) ? { maximize: true } : {};
   const groups = [options, { ...options, ...second }, { ...options, ...flags }].slice(0, count);
   const tensors = Array.from({ length: count }, (_, index) => {
     const shape = SHAPES[index % SHAPES.length] as number[];
     const size = shape.reduce((product, axis) => product * axis, 1);
-    return tensor(numbersFrom(index, size, index % 5 === 4), shape);
+    return tensorOn(backend, numbersFrom(index, size, doubles && index % 5 === 4), shape);
   });
   const optimizer = new make(
     groups.map((group, g) => ({
@@ -47,17 +52,17 @@ function start({ options, second }: Subject, make: AnyOptimizerClass, count: num
   return { optimizer, gradients };
 }
 
-describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
+describe.each(BACKENDS)("on $name", (on) => {
   describe.each(CASES)("$name", ({ make, subject }) => {
     const { launches = 1 } = subject;
 
     test.each([
       [launches, {}],
       [launches + 1, { clipNorm: 1 }],
-    ])("%i a step with %o, for 1, 4 and 200 parameters", (expected, options) => {
-      const counter = counting(makeBackend());
+    ])("%i a step with %o, for 1, 4 and 200 parameters", async (expected, options) => {
+      const counter = counting(on.make());
       for (const count of [1, 4, 200]) {
-        const { optimizer, gradients } = start(subject, make, count);
+        const { optimizer, gradients } = start(subject, make, count, on, counter.backend);
         const step = compileStep(optimizer, { backend: counter.backend, ...options });
         const some = Object.fromEntries(
           Object.entries(gradients).map(([name, gradient], index) => [
@@ -68,6 +73,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
         for (const given of [gradients, some]) {
           counter.launches = 0;
           step(given);
+          await step.finished();
           expect(counter.launches, `${count} parameters`).toBe(expected);
           expect(step.stats.launches).toBe(expected);
         }

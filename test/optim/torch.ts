@@ -8,6 +8,7 @@ import {
   Adamax,
   AdamW,
   ASGD,
+  type Backend,
   NAdam,
   type Optimizer,
   RAdam,
@@ -17,6 +18,7 @@ import {
   type Tensor,
   tensor,
 } from "stepjit";
+import { tensorOn } from "../backends.ts";
 
 export interface GoldenCase {
   readonly name: string;
@@ -61,13 +63,19 @@ export function camelCase(options: Record<string, unknown>): Record<string, unkn
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [rename(name), value]));
 }
 
-/** The case's parameters and optimizer, ready for step 1. */
-export function startCase(golden: GoldenCase): {
+/** The case's parameters, in a backend's memory or in that of `tensor()`, and its optimizer, ready for step 1. */
+export function startCase(
+  golden: GoldenCase,
+  backend?: Backend,
+): {
   params: Record<string, Tensor>;
   optimizer: Optimizer;
 } {
   const params = Object.fromEntries(
-    golden.params.map(({ name, shape, init }) => [name, tensor(init, shape, golden.dtype)]),
+    golden.params.map(({ name, shape, init }) => {
+      const data = golden.dtype === "float32" ? Float32Array.from(init) : Float64Array.from(init);
+      return [name, backend ? tensorOn(backend, data, shape) : tensor(data, shape)];
+    }),
   );
   const pick = (names: readonly string[]) =>
     Object.fromEntries(names.map((name) => [name, params[name] as Tensor]));

@@ -1,4 +1,5 @@
 /** A training run as the traced module has it, evaluated value by value: no pass, plan or backend has a part in it. */
+import { reference } from "stepjit";
 import { placesOf } from "../../src/ir/dims.ts";
 import { ELEMENT } from "../../src/ir/extent.ts";
 import type { Module } from "../../src/ir/module.ts";
@@ -32,7 +33,7 @@ export function trainOnOracle(
   alter = (module: Module) => module,
 ): Snapshot[] {
   const { definition } = make;
-  const trainee = new Trainee(make, run);
+  const trainee = new Trainee(make, run, reference());
   const { classes, members: classified } = classify(trainee.optimizer);
   const module = alter(trace(definition, classes, []));
   const members = trainee.optimizer.parameters.map(({ name, group, elements, tensor }, index): Member => {

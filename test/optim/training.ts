@@ -8,7 +8,6 @@ import {
   type StepEvent,
   saveSafetensors,
   scalar,
-  tensor,
 } from "stepjit";
 import {
   type AnyDefinition,
@@ -17,6 +16,7 @@ import {
   type HyperValue,
   count as STEP_COUNT,
 } from "../../src/trace/definition.ts";
+import { tensorOn } from "../backends.ts";
 import { numbersFrom, type Snapshot } from "../properties/scenario.ts";
 import type { AnyOptimizerClass } from "./subjects.ts";
 
@@ -53,21 +53,22 @@ export interface Outcome {
 export async function train(
   make: AnyOptimizerClass,
   run: Run,
-  backend: Backend | "wasm" | "reference",
+  backend: Backend,
   { threads = 1, pause = 0 } = {},
 ): Promise<Outcome> {
   const options = { backend, threads };
-  let trainee = new Trainee(make, run);
+  let trainee = new Trainee(make, run, backend);
   let step = compileStep(trainee.optimizer, options);
   let events: StepEvent[] = [];
   const snapshots: Snapshot[] = [];
-  const losses = [trainee.loss];
+  const losses = [await trainee.loss()];
   for (let at = 1; at <= run.steps; at++) {
     if (pause > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
     trainee.setNumbers(at);
-    step(trainee.gradients(at));
-    snapshots.push(snapshotOf(trainee.optimizer));
-    losses.push(trainee.loss);
+    step(await trainee.gradients(at));
+    await step.finished();
+    snapshots.push(await snapshotOf(trainee.optimizer));
+    losses.push(await trainee.loss());
     if (at !== run.resumeAfter) continue;
     events = step.events.filter((event) => event.step > 0);
     step.dispose();
@@ -81,20 +82,22 @@ export async function train(
   return { snapshots, losses, events };
 }
 
-/** An optimizer bound to the problem's parameters, and what each step is given. */
+/** An optimizer bound to the problem's parameters in a backend's memory, and what each step is given. */
 export class Trainee {
   readonly optimizer: Optimizer;
   readonly #make: AnyOptimizerClass;
   readonly #run: Run;
+  readonly #backend: Backend;
   readonly #scalars: readonly (readonly [string, readonly Scalar[]])[][];
 
-  constructor(make: AnyOptimizerClass, run: Run) {
+  constructor(make: AnyOptimizerClass, run: Run, backend: Backend) {
     this.#make = make;
     this.#run = run;
+    this.#backend = backend;
     const { definition } = make;
     const tensors = run.parameters.map(({ shape, double = false }, index) => {
       const size = shape.reduce((product, axis) => product * axis, 1);
-      return [`p${index}`, tensor(startOf(index, size, double), shape)] as const;
+      return [`p${index}`, tensorOn(backend, startOf(index, size, double), shape)] as const;
     });
     this.#scalars = run.groups.map((_, group) =>
       Object.entries(settingsAt(definition, run, group, 1)).map(([name, value]) => [
@@ -111,8 +114,9 @@ export class Trainee {
     this.optimizer = new make(groups);
   }
 
-  get loss(): number {
-    return this.optimizer.parameters.reduce((sum, { name, tensor }) => sum + lossOf(name, tensor.data), 0);
+  async loss(): Promise<number> {
+    const values = await this.#values();
+    return values.reduce((sum, { name, data }) => sum + lossOf(name, data), 0);
   }
 
   setNumbers(step: number): void {
@@ -129,11 +133,12 @@ export class Trainee {
     }
   }
 
-  gradients(step: number): Record<string, FloatArray | null> {
+  async gradients(step: number): Promise<Record<string, FloatArray | null>> {
+    const values = await this.#values();
     return Object.fromEntries(
-      this.optimizer.parameters.map(({ name, tensor }) => [
+      values.map(({ name, data }) => [
         name,
-        gradientAt(this.#run, step, name, tensor.data, tensor.dtype === "float64"),
+        gradientAt(this.#run, step, name, data, data instanceof Float64Array),
       ]),
     );
   }
@@ -141,10 +146,9 @@ export class Trainee {
   /** Another optimizer over copies of the parameters, with this one's state from a file; this one is disposed. */
   async resumed(): Promise<Trainee> {
     const file = await saveSafetensors(this.optimizer);
-    const other = new Trainee(this.#make, this.#run);
-    other.optimizer.parameters.forEach(({ tensor }, index) => {
-      (tensor.data as Float64Array).set(this.optimizer.parameters[index]?.tensor.data ?? []);
-    });
+    const other = new Trainee(this.#make, this.#run, this.#backend);
+    for (const [index, { data }] of (await this.#values()).entries())
+      other.optimizer.parameters[index]?.tensor.write(data);
     loadSafetensors(other.optimizer, file);
     this.dispose();
     return other;
@@ -153,6 +157,12 @@ export class Trainee {
   dispose(): void {
     for (const { tensor } of this.optimizer.parameters) tensor.dispose();
     this.optimizer.dispose();
+  }
+
+  #values(): Promise<{ name: string; data: FloatArray }[]> {
+    return Promise.all(
+      this.optimizer.parameters.map(async ({ name, tensor }) => ({ name, data: await tensor.read() })),
+    );
   }
 
   #scalarSettings(group: number): Settings {
@@ -231,15 +241,16 @@ export function gradientAt(
   return gradient;
 }
 
-function snapshotOf({ definition, parameters }: Optimizer): Snapshot {
+/** Parameters, and what their optimizer keeps. */
+async function snapshotOf({ definition, parameters }: Optimizer): Promise<Snapshot> {
   const snapshot: Snapshot = new Map();
   for (const { name, tensor, slots, numbers, count } of parameters) {
     const double = tensor.dtype === "float64";
     const put = (place: string, values: ArrayLike<number>) =>
       snapshot.set(place, { double, numbers: values });
-    put(name, tensor.data.slice());
+    put(name, await tensor.read());
     if (definition.state?.step === STEP_COUNT) put(`${name}.step`, [count]);
-    for (const [slot, { storage, live }] of slots) if (live) put(`${name}.${slot}`, storage.view().slice());
+    for (const [slot, { storage, live }] of slots) if (live) put(`${name}.${slot}`, await storage.read());
     for (const [slot, number] of numbers) put(`${name}.${slot}`, [number]);
   }
   return snapshot;

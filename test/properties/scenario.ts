@@ -57,6 +57,14 @@ export const scenario: fc.Arbitrary<Scenario> = fc.record({
   seed: fc.nat(),
 });
 
+/** The same with float32 alone, for backends that have nothing else. */
+export function singles(from: fc.Arbitrary<Scenario>): fc.Arbitrary<Scenario> {
+  return from.map((run) => ({
+    ...run,
+    tensors: run.tensors.map((tensor) => ({ ...tensor, double: false })),
+  }));
+}
+
 /** What is compared after a step, by a name that says where it is. */
 export type Snapshot = Map<string, { readonly double: boolean; readonly numbers: ArrayLike<number> }>;
 
@@ -97,12 +105,12 @@ function sleep(milliseconds: number): void {
 type RandomOptimizer = ReturnType<typeof optimizerOf>;
 
 /** The run on a backend: what there is after each step. `pause`: milliseconds before each step. */
-export function runOn(
-  backend: Backend | "reference",
+export async function runOn(
+  backend: Backend,
   make: RandomOptimizer,
   scenario: Scenario,
   { threads = 1, pause = 0 } = {},
-): Snapshot[] {
+): Promise<Snapshot[]> {
   const data = scenario.tensors.map((_, index) => startOf(scenario, index));
   const groups = usedGroups(scenario);
   const order = groups.flatMap(({ members }) => members);
@@ -115,20 +123,22 @@ export function runOn(
     })),
   );
   const step = compileStep(optimizer, { backend, threads });
-  const snapshots = Array.from({ length: STEPS }, (_, at) => {
+  const snapshots: Snapshot[] = [];
+  for (let at = 0; at < STEPS; at++) {
     sleep(pause);
     step(order.map((index) => gradientOf(scenario, index, at)));
+    await step.finished();
     const snapshot: Snapshot = new Map();
     for (const { name, tensor, slots, numbers, count } of optimizer.parameters) {
       const double = tensor.dtype === "float64";
-      snapshot.set(name, { double, numbers: tensor.data.slice() });
+      snapshot.set(name, { double, numbers: await tensor.read() });
       if (count === 0) continue;
       for (const [slot, { storage }] of slots)
-        snapshot.set(`${name}.${slot}`, { double, numbers: storage.view().slice() });
+        snapshot.set(`${name}.${slot}`, { double, numbers: await storage.read() });
       for (const [slot, number] of numbers) snapshot.set(`${name}.${slot}`, { double, numbers: [number] });
     }
-    return snapshot;
-  });
+    snapshots.push(snapshot);
+  }
   step.dispose();
   optimizer.dispose();
   return snapshots;

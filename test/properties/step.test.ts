@@ -10,10 +10,11 @@ import { eliminateDeadCode } from "../../src/passes/dce.ts";
 import { runPasses } from "../../src/passes/pipeline.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { trace } from "../../src/trace/trace.ts";
+import { BACKENDS, type TestedBackend } from "../backends.ts";
 import { inDouble } from "../oracle.ts";
 import { expectClose, expectSame } from "./compare.ts";
 import { anyMaths, elementWise, optimizerOf } from "./definitions.ts";
-import { runOn, runOnOracle, type Scenario, scenario } from "./scenario.ts";
+import { runOn, runOnOracle, type Scenario, scenario, singles } from "./scenario.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -21,7 +22,6 @@ vi.setConfig({ testTimeout: 60_000 });
 const SEED = 20_240_611;
 
 const backends = [1, 2, 3].map((threads) => wasm({ threads }));
-const [single] = backends as [(typeof backends)[number]];
 afterAll(() => {
   for (const backend of backends) backend.dispose();
 });
@@ -39,25 +39,26 @@ const small = (from: typeof scenario) =>
   }));
 
 describe("any maths", () => {
-  test.each(["reference", "wasm"] as const)(
-    "%s agrees with the traced module, typed and in real numbers",
-    (name) => {
-      fc.assert(
-        fc.property(anyMaths, scenario, (instructions, run) => {
+  test.each(BACKENDS)(
+    "$name agrees with the traced module, typed and in real numbers",
+    async ({ backend, doubles, slack }) => {
+      const within = ({ single, double }: typeof REAL) => ({ single: single * slack, double });
+      await fc.assert(
+        fc.asyncProperty(anyMaths, doubles ? scenario : singles(scenario), async (instructions, run) => {
           const make = optimizerOf(instructions);
-          const actual = runOn(name === "wasm" ? single : name, make, run);
-          expectClose(actual, runOnOracle(make, run), PROMISED);
-          expectClose(actual, runOnOracle(make, run, inDouble), REAL);
+          const actual = await runOn(backend, make, run);
+          expectClose(actual, runOnOracle(make, run), within(PROMISED));
+          expectClose(actual, runOnOracle(make, run, inDouble), within(REAL));
         }),
         { seed: SEED, numRuns: 40 },
       );
     },
   );
 
-  test("wasm has the same bits for any number of threads", () => {
+  test("wasm has the same bits for any number of threads", async () => {
     const sizes = [170_001, 3, 65_537, 0, 257]; // large enough for workers to join in
-    fc.assert(
-      fc.property(anyMaths, scenario, (instructions, { groups, tensors, seed }) => {
+    await fc.assert(
+      fc.asyncProperty(anyMaths, scenario, async (instructions, { groups, tensors, seed }) => {
         const present = (index: number) => tensors[index % tensors.length]?.present ?? [];
         const run: Scenario = {
           groups,
@@ -70,9 +71,10 @@ describe("any maths", () => {
           })),
         };
         const make = optimizerOf(instructions);
-        const [one, ...others] = backends.map((backend, index) =>
-          runOn(backend, make, run, { threads: index + 1, pause: index > 0 ? 10 : 0 }),
-        );
+        const outcomes = [];
+        for (const [index, backend] of backends.entries())
+          outcomes.push(await runOn(backend, make, run, { threads: index + 1, pause: index > 0 ? 10 : 0 }));
+        const [one, ...others] = outcomes;
         for (const other of others) expectSame(other, one as NonNullable<typeof one>);
       }),
       { seed: SEED, numRuns: 8 },
@@ -81,11 +83,12 @@ describe("any maths", () => {
 });
 
 describe("element-wise maths", () => {
-  test("wasm has the reference's bits", () => {
-    fc.assert(
-      fc.property(elementWise, scenario, (instructions, run) => {
+  const [oracle, ...others] = BACKENDS.filter(({ exact }) => exact) as [TestedBackend, ...TestedBackend[]];
+  test.each(others)(`$name has the bits of ${oracle.name}`, async ({ backend }) => {
+    await fc.assert(
+      fc.asyncProperty(elementWise, scenario, async (instructions, run) => {
         const make = optimizerOf(instructions);
-        expectSame(runOn(single, make, run), runOn("reference", make, run));
+        expectSame(await runOn(backend, make, run), await runOn(oracle.backend, make, run));
       }),
       { seed: SEED, numRuns: 60 },
     );

@@ -117,7 +117,7 @@ describe.each(BACKENDS)("model.fit on the %s backend", (backend) => {
       const w = tf.variable(tf.tensor1d([1, 2, 3]), true, "averaged/w");
       if (weights) await optimizer.setWeights(weights);
       for (let step = 0; step < 3; step++) optimizer.applyGradients({ "averaged/w": tf.onesLike(w) });
-      const { "averaged/w": average } = optimizer.averagedWeights() as { "averaged/w": tf.Tensor };
+      const { "averaged/w": average } = (await optimizer.averagedWeights()) as { "averaged/w": tf.Tensor };
       const result = [[...w.dataSync()], [...average.dataSync()]];
       const saved = await optimizer.getWeights();
       tf.dispose([w, average]);

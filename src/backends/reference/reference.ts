@@ -69,7 +69,6 @@ interface ReferencePipeline extends Pipeline {
 class ReferenceBackend implements Backend {
   readonly name = "reference";
   readonly programs = "host";
-  readonly chunkElements = CHUNK_ELEMENTS;
   readonly dtypes = ["f32", "f64"] as const;
   readonly target = "reference";
   readonly threads = 1;
@@ -83,8 +82,8 @@ class ReferenceBackend implements Backend {
   }
 
   /** Any memory that the host can see will do. */
-  owns(_storage: Storage): boolean {
-    return true;
+  owns({ visible }: Storage): boolean {
+    return visible;
   }
 
   allocateState(requests: readonly SlotRequest[]): Storage[] {
@@ -107,6 +106,10 @@ class ReferenceBackend implements Backend {
 
   prepare(tables: Tables): Runner {
     return new ReferenceRunner(tables);
+  }
+
+  chunkElements(): number {
+    return CHUNK_ELEMENTS;
   }
 
   async finished(): Promise<void> {}

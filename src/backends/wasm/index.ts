@@ -50,7 +50,6 @@ export function defaultWasm(): WasmBackend {
 export class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly programs = "host";
-  readonly chunkElements = CHUNK_ELEMENTS;
   readonly dtypes = ["f32", "f64"] as const;
   readonly target: string;
   readonly threads: number;
@@ -114,6 +113,10 @@ export class WasmBackend implements Backend {
 
   prepare(tables: Tables): Runner {
     return new WasmRunner(tables, this.#workforce);
+  }
+
+  chunkElements(): number {
+    return CHUNK_ELEMENTS;
   }
 
   async finished(): Promise<void> {}

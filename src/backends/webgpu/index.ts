@@ -32,7 +32,6 @@ export class WebGpuBackend implements Backend {
   readonly threads = 1;
   readonly programs = "device";
   readonly dtypes = ["f32"] as const;
-  readonly chunkElements = 4096;
   readonly #device: Device;
   readonly #tensors: Memory;
   readonly #homes = new WeakMap<GPUBuffer, Home>();
@@ -105,6 +104,14 @@ export class WebGpuBackend implements Backend {
         classes: kernels.map((kernel) => layouts.findIndex(({ name }) => name === kernel.name)),
       });
     return texts;
+  }
+
+  /**
+   * About a thousand workgroups, so that every core of a GPU has some, of at least 16 elements a thread: reading the tables costs a
+   * workgroup as much as a few elements.
+   */
+  chunkElements(total: number): number {
+    return 2 ** Math.min(14, Math.max(10, Math.floor(Math.log2(total / 1024))));
   }
 
   compile(text: string): Pipeline {

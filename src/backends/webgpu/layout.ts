@@ -4,8 +4,11 @@
  */
 import type { ClassLayout, NumberTable } from "../backend.ts";
 
-/** Threads of a workgroup. */
-export const THREADS = 256;
+/**
+ * Threads of a workgroup. Two warps, and few enough that a tensor of a hundred elements does not leave most of them idle: on a software
+ * adapter 256 took twice as long over many small tensors, and never less.
+ */
+export const THREADS = 64;
 
 /** Of kernels. A text declares only those it uses; together never more than eight storage buffers. */
 export const KERNEL_BINDINGS = {
@@ -38,14 +41,14 @@ export type ProgramBinding = keyof typeof PROGRAM_BINDINGS;
 
 /** The uniform of a dispatch, u32 each, in this order; `struct Launch`. */
 export const LAUNCH = [
-  "first", // of the chunks
+  "first", // of the chunks; programs go through all from 0 on
   "count", // chunks
   "stride", // numbers a partial slot
   "rows", // scalar rows in use
   "row_floats", // numbers a scalar row
   "groups",
   "tensors", // parameters
-  "lanes", // threads that together add up the shares of one parameter or group: a power of two
+  "lanes", // threads that together add up the shares of one parameter: a power of two, at most THREADS
 ] as const;
 
 /**
@@ -75,8 +78,20 @@ export function tensorRowWords(classes: readonly ClassLayout[]): number {
   return baseWord(Math.max(0, ...words));
 }
 
-/** A row of `rows`, four u32: class, parameter, group, and which masks hold. */
+/**
+ * `rows`, four u32 each: first a row for each parameter, which stays as it is as long as the plan does. The chunks of a parameter are
+ * adjacent, those of its pieces too; of a parameter without elements the first one is of no account.
+ */
+export const PARAMETER_ROW = { firstChunk: "x", chunks: "y", group: "z", classIndex: "w" } as const;
+
+/** Then, from `launch.tensors` on, a row for each scalar row in use. */
+export const SCALAR_ROW = { classIndex: "x", parameter: "y", group: "z", masks: "w" } as const;
+
+/** Which masks hold. */
 export const MASK_BITS = { first: 1, present: 2, summed: 4 } as const;
+
+/** `totals`: number `index` of `NumberTable.totals` at this place: 0 of the step, or the group, or the parameter. */
+export const TOTAL_PLACES = "max(1u, max(launch.groups, launch.tensors))";
 
 /** `scalars`: whether the step is to be (0 or 1), then the gives, then from here on the scalar rows. */
 export const COMMIT_AT = 0;

@@ -33,17 +33,20 @@ function optimizerOf(make: AnyOptimizerClass, { options, second }: Subject): Opt
   );
 }
 
+const ON_DEVICE = { programs: "device", hypers: [] } as const;
+
 /** All texts of a step, and whether stores are guarded. */
 function textsOf(optimizer: Optimizer, options: AroundOptions): string[] {
   const { classes } = classify(optimizer);
   const { transforms, micro } = arrange(optimizer, options);
-  const modules = [compiledModule(optimizer.definition, classes, transforms, () => {})];
+  const modules = [compiledModule(optimizer.definition, classes, transforms, ON_DEVICE, () => {})];
   if (micro)
     modules.push(
       compiledModule(
         microStep,
         classes.map((spec) => ({ ...spec, view: "vector" as const })),
         micro,
+        ON_DEVICE,
         () => {},
       ),
     );

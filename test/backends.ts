@@ -1,0 +1,74 @@
+/** The backends that all optimizers are tested on. Another one is another entry. */
+import { type Backend, reference, type Tensor, wasm } from "stepjit";
+import { afterAll } from "vitest";
+import { Tensor as TensorClass } from "../src/tensor.ts";
+
+export interface TestedBackend {
+  readonly name: string;
+  /** One that has compiled nothing yet; it is disposed at the end of the file. */
+  readonly make: () => Backend;
+  /** One that all tests of a file have in common. */
+  readonly backend: Backend;
+  readonly threads: number;
+  /** Arithmetic is IEEE's: what is computed in the same order has the same bits. */
+  readonly exact: boolean;
+  /** What tolerances on float32 numbers are multiplied by; 1 where + - * / and sqrt are rounded correctly. */
+  readonly slack: number;
+  /** Whether it works on float64. */
+  readonly doubles: boolean;
+}
+
+const made: Backend[] = [];
+afterAll(() => {
+  for (const backend of made) backend.dispose();
+});
+
+interface Entry extends Partial<Pick<TestedBackend, "threads" | "exact" | "slack">> {
+  readonly name: string;
+  readonly make: () => Backend;
+}
+
+function tested({ name, make, threads = 1, exact = true, slack = 1 }: Entry): TestedBackend {
+  let shared: Backend | undefined;
+  const tracked = () => {
+    const backend = make();
+    made.push(backend);
+    return backend;
+  };
+  return {
+    name,
+    make: tracked,
+    get backend() {
+      shared ??= tracked();
+      return shared;
+    },
+    threads,
+    exact,
+    slack,
+    get doubles() {
+      return this.backend.dtypes.includes("f64");
+    },
+  };
+}
+
+export const BACKENDS: readonly TestedBackend[] = [
+  tested({ name: "reference", make: reference }),
+  tested({ name: "wasm", make: () => wasm({ threads: 1 }) }),
+];
+
+/** Those, and with more threads. */
+export const THREADED: readonly TestedBackend[] = [
+  ...BACKENDS,
+  tested({ name: "wasm, 2 threads", make: () => wasm({ threads: 2 }), threads: 2 }),
+];
+
+/** A tensor in a backend's own memory. */
+export function tensorOn(
+  backend: Backend,
+  data: Float32Array | Float64Array,
+  shape: readonly number[],
+): Tensor {
+  const storage = backend.allocate(data instanceof Float32Array ? "f32" : "f64", data.length);
+  storage.write(data);
+  return new TensorClass(storage, shape);
+}
