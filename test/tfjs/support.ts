@@ -89,7 +89,7 @@ export function distance(a: readonly number[][], b: readonly number[][]): number
   const errors = x.map(
     (value, i) => Math.abs(value - (y[i] as number)) / Math.max(1, Math.abs(y[i] as number)),
   );
-  return errors.some(Number.isNaN) ? Number.NaN : Math.max(...errors);
+  return errors.reduce((largest, error) => Math.max(largest, error), 0); // NaN stays NaN
 }
 
 export function sizeOf(shape: readonly number[]): number {
