@@ -61,7 +61,7 @@ function collect(optimizer: Optimizer, read: Reader): StateDict {
     const saved = saveParameter(optimizer, parameter, read);
     if (Object.keys(saved).length > 0) state[parameter.index] = saved;
   }
-  return { state, param_groups: optimizer.paramGroups.map((group) => saveGroup(optimizer, group, read)) };
+  return { state, param_groups: savedGroups(optimizer, read) };
 }
 
 /** What a parameter that has state lacks (a flag was switched on, and no step has filled the slot) is null, as in torch. */
@@ -96,6 +96,11 @@ function saveParameter(
 
 function hasState({ count: steps, numbers, slots }: Parameter): boolean {
   return steps > 0 || numbers.size > 0 || [...slots].some(([name, { live }]) => live && name !== GRAD_SUM);
+}
+
+/** The param groups of a state dict; numbers on a device stay tensors unless they are read. */
+export function savedGroups(optimizer: Optimizer, read: Reader = () => {}): SavedGroup[] {
+  return optimizer.paramGroups.map((group) => saveGroup(optimizer, group, read));
 }
 
 function saveGroup({ definition, named }: Optimizer, group: ParamGroup, read: Reader): SavedGroup {

@@ -248,7 +248,7 @@ export class Plan {
   }
 
   #submit(device: DeviceRunner): true | undefined {
-    const decides = this.#numbers.records.length > 0;
+    const decides = this.#numbers.records.includes("stepcount");
     if (decides) device.submit((committed) => this.onVerdict(committed));
     else device.submit();
     this.launched = device.traffic.dispatches;

@@ -18,7 +18,7 @@ f32 u32 bool vec3u vec4u array bitcast select abs min max sign sqrt exp log floo
 from_bits is_nan is_finite min_of max_of sign_of exp_of expm1 log_near_one log_of log1p power load_grad store_grad lanes_for sum_lanes max_lanes
 sum_blocks max_blocks workgroupBarrier storageBarrier
 launch chunks tensors scalars partials params grads states axes chunk thread slots commit grad_beside_param i end k first start at
-place places count lanes teams lane team apart slab slabs rows block block_rows blocks R B C D i_row i_col i_slab param grad`.split(
+place places count lanes teams lane team to threads_share slab slabs rows block block_rows blocks R B C D i_row i_col i_slab param grad`.split(
     /\s+/,
   ),
 );

@@ -28,9 +28,6 @@ import { Table } from "./table.ts";
 import { type Bound, baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
 import { Verdicts } from "./verdicts.ts";
 
-/** Workgroups of a dispatch: more would not be allowed everywhere; kernels go on with the chunks that are left. */
-const MOST_WORKGROUPS = 65_535;
-
 /** Bytes from one dispatch's uniform to the next. */
 const UNIFORM_STRIDE = 256;
 
@@ -204,7 +201,7 @@ export class WebGpuRunner implements DeviceRunner {
         0,
         this.#bindGroups.of(pipeline, `${phase} ${index}`, this.#buffersOf(phase, index, dispatch)),
       );
-      pass.dispatchWorkgroups(Math.min(dispatch.count, MOST_WORKGROUPS));
+      pass.dispatchWorkgroups(Math.min(dispatch.count, this.#device.workgroups));
       this.#dispatches++;
     });
   }
@@ -438,7 +435,7 @@ export class WebGpuRunner implements DeviceRunner {
     });
   }
 
-  /** What programs have to know of rows, and then of parameters. */
+  /** What programs have to know of parameters, and then of rows. */
   #writeRows(): void {
     const { tensors, chunks } = this.#tables;
     const table = new Uint32Array(4 * Math.max(1, this.#rows.length + tensors.length));
@@ -446,12 +443,12 @@ export class WebGpuRunner implements DeviceRunner {
       let masks = 0;
       for (const [name, bit] of Object.entries(MASK_BITS))
         if (row[name as keyof typeof MASK_BITS]) masks |= bit;
-      table.set([row.classIndex, row.tensor, row.group, masks], 4 * index);
+      table.set([row.classIndex, row.tensor, row.group, masks], 4 * (tensors.length + index));
     });
     const runs = chunkRuns(chunks, tensors.length);
-    tensors.forEach(({ group }, tensor) => {
+    tensors.forEach(({ group, classIndex }, tensor) => {
       const [first, count] = runs[tensor] as [number, number];
-      table.set([first, count, group, Number(this.#active[tensor])], 4 * (this.#rows.length + tensor));
+      table.set([first, count, group, classIndex], 4 * tensor);
     });
     this.#rowTable.replace(table);
     if (this.#built) this.#writeLaunches(this.#built);

@@ -1,7 +1,13 @@
 /** GPU devices without a GPU: Dawn's null backend, which only validates, and SwiftShader, which computes on the CPU. */
 import { existsSync } from "node:fs";
 import { afterAll } from "vitest";
-import { create } from "webgpu";
+import { create, globals } from "webgpu";
+
+/** What browsers have as globals. */
+export const { GPUBufferUsage, GPUMapMode } = globals as Pick<
+  typeof globalThis,
+  "GPUBufferUsage" | "GPUMapMode"
+>;
 
 /** Debian's chromium package has it. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";

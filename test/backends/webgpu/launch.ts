@@ -27,7 +27,7 @@ import { blocksOf, chunkTable } from "../../../src/plan/chunks.ts";
 import { totalPlaces } from "../../../src/plan/layout.ts";
 import { sharesOf } from "../../../src/plan/work.ts";
 import { randomNumbers } from "../wasm/run.ts";
-import { compile } from "./dawn.ts";
+import { compile, GPUBufferUsage, GPUMapMode } from "./dawn.ts";
 
 export interface TestTensor {
   readonly classIndex: number;
@@ -85,13 +85,126 @@ interface Laid {
 
 type Arenas = Record<"param" | "grad" | "state" | "axes", Arena>;
 
+/** All that a launch works on, and how it was laid out. */
+interface Scene {
+  readonly launch: Launch;
+  /** By tensor and role. */
+  readonly places: readonly ReadonlyMap<string, Laid>[];
+  readonly chunks: Uint32Array;
+  /** Numbers a scalar row. */
+  readonly floats: number;
+  /** Numbers a partial slot. */
+  readonly stride: number;
+  readonly contents: Contents;
+}
+
+type Contents = Readonly<Record<Exclude<KernelBinding, "launch">, Float32Array | Uint32Array>>;
+
 /** Expects what the evaluator says, and that nothing else is touched. */
 export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<void> {
+  const scene = layOut(launch);
+  const after = await run(device, emitKernels(launch.work, launch.layouts, "default"), scene);
+  const expected = new Map(STORED.map((name) => [name, Float64Array.from(scene.contents[name])]));
+  const shares = new Float64Array(after.partials.length).fill(UNTOUCHED);
+  launch.tensors.forEach((tensor, index) => {
+    const kernel = kernelOf(launch, tensor);
+    if (!kernel || tensor.inactive) return;
+    for (const [target, numbers] of evaluateKernel(scene, kernel, index)) {
+      const place = scene.places[index]?.get(target.replace(/'$/, ""));
+      if (!place) expectShare(scene, kernel, index, target, numbers[0] as number, after.partials, shares);
+      else if (place.total?.blocked) {
+        // How a sum falls apart into blocks is not the evaluator's business.
+        const got = after[place.binding as "axes"].subarray(place.at, place.at + place.before.length);
+        expectClose(
+          joinBlocks(got, place.total, tensor.dims),
+          numbers,
+          launch,
+          (i) => `${target}[${i}] of tensor ${index}`,
+        );
+        expected.get("axes")?.set(got, place.at);
+      } else if (!launch.work.guarded || !launch.refused || !target.endsWith("'") || target === "grad'")
+        expected.get(place.binding as "axes")?.set(Array.from(numbers), place.at);
+    }
+  });
+  for (const [name, numbers] of expected)
+    expectClose(after[name], numbers, launch, (i) => nameOf(scene, name, i));
+  expect(after.partials).toEqual(Float32Array.from(shares)); // of what is inactive, nothing
+}
+
+const STORED = ["param", "grad", "state", "axes"] as const;
+
+function kernelOf({ layouts, work }: Launch, { classIndex }: TestTensor): Func | undefined {
+  return work.kernels.find(({ name }) => name === layouts[classIndex]?.name);
+}
+
+function evaluateKernel(
+  { launch, places, contents, floats }: Scene,
+  kernel: Func,
+  index: number,
+): Map<string, Numbers> {
+  const { dims } = launch.tensors[index] as TestTensor;
+  return evaluateFunc(kernel, dims, (value: Value) => {
+    if (value.op === "scalar")
+      return [contents.scalars[ROWS_AT + index * floats + (value.attribute as number)] as number];
+    const place = places[index]?.get(tensorName(value));
+    const { before, total } = place as Laid;
+    return total?.blocked ? joinBlocks(before, total, dims) : before;
+  });
+}
+
+/** What all chunks of a tensor have of a total; puts into `shares` what they may have written. */
+function expectShare(
+  { launch, chunks, stride }: Scene,
+  kernel: Func,
+  index: number,
+  target: string,
+  want: number,
+  partials: Float32Array,
+  shares: Float64Array,
+): void {
+  const k = sharesOf(kernel).findIndex(({ name }) => `total.${name}` === target);
+  const isMax = sharesOf(kernel)[k]?.op === "reduce.max";
+  let got = isMax ? -Infinity : 0;
+  for (let chunk = 0; chunk < chunks.length / 4; chunk++) {
+    if (chunks[4 * chunk] !== index) continue;
+    const at = (chunks[4 * chunk + 3] as number) * stride + k;
+    const share = partials[at] as number;
+    shares[at] = share;
+    got = isMax ? Math.max(got, share) : got + share;
+  }
+  expectClose([got], [want], launch, () => `${target} of tensor ${index}`);
+}
+
+function expectClose(
+  got: Numbers,
+  want: Numbers,
+  { tolerance = 5e-6 }: Launch,
+  what: (index: number) => string,
+): void {
+  expect(got.length).toBe(want.length);
+  for (let i = 0; i < want.length; i++) {
+    const [a, b] = [got[i] as number, want[i] as number];
+    const same =
+      Object.is(Math.fround(b), Math.fround(a)) || Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b));
+    if (!same) expect.fail(`${what(i)} is ${a}, not ${b}`);
+  }
+}
+
+function nameOf({ places }: Scene, binding: string, at: number): string {
+  for (const [tensor, laid] of places.entries())
+    for (const [role, place] of laid)
+      if (place.binding === binding && place.at <= at && at < place.at + place.before.length)
+        return `${role}[${at - place.at}] of tensor ${tensor}`;
+  return `${binding}[${at}], between tensors,`;
+}
+
+function layOut(launch: Launch): Scene {
   const { work, layouts, tensors, seed, refused = false } = launch;
   const random = randomNumbers(seed);
   const number = () => Math.fround((launch.number ?? ((x) => 0.5 + x))(random()));
   const arenas: Arenas = { param: new Arena(), grad: new Arena(), state: new Arena(), axes: new Arena() };
-  const places = tensors.map((tensor) => layTensor(tensor, layouts, work, arenas, number));
+  const places = tensors.map((tensor) => layTensor(tensor, launch, arenas, number));
+
   const floats = rowFloats(layouts);
   const scalars = Float32Array.from({ length: ROWS_AT + tensors.length * floats }, number);
   scalars[COMMIT_AT] = refused ? 0 : 1;
@@ -104,127 +217,36 @@ export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<v
   const words = tensorRowWords(layouts) + 1;
   const rows = new Uint32Array(tensors.length * words);
   tensors.forEach((tensor, index) => {
-    writeRow(rows.subarray(index * words), tensor, layouts, places[index] as Map<string, Laid>);
-    rows[index * words + TENSOR_ROW.scalars] = ROWS_AT + index * floats;
+    const row = rows.subarray(index * words);
+    writeRow(row, tensor, layouts, places[index] as ReadonlyMap<string, Laid>);
+    row[TENSOR_ROW.scalars] = ROWS_AT + index * floats;
   });
   const { chunks } = chunkTable(
     tensors.map(({ classIndex, dims }) => ({ view: (layouts[classIndex] as ClassLayout).view, dims })),
   );
-  const chunkRows = chunks.map((word, index) => (index % 4 === 0 ? word * words : word));
   const stride = Math.max(0, ...work.kernels.map((kernel) => sharesOf(kernel).length));
-
-  const contents: Record<string, Float32Array | Uint32Array> = {
-    chunks: chunkRows,
+  const contents: Contents = {
+    chunks: chunks.map((word, index) => (index % 4 === 0 ? word * words : word)),
     tensors: rows,
     scalars,
     partials: new Float32Array(Math.max(1, (chunks.length / 4) * stride)).fill(UNTOUCHED),
-    ...Object.fromEntries(Object.entries(arenas).map(([name, arena]) => [name, arena.finish()])),
+    param: arenas.param.finish(),
+    grad: arenas.grad.finish(),
+    state: arenas.state.finish(),
+    axes: arenas.axes.finish(),
   };
-  const text = emitKernels(work, layouts, "default");
-  const after = await run(device, text, contents, chunks.length / 4, stride);
-
-  // What should be there.
-  const expected = Object.fromEntries(
-    Object.entries(contents).map(([name, numbers]) => [name, Float64Array.from(numbers)]),
-  );
-  const shareChecks: (() => void)[] = [];
-  tensors.forEach((tensor, index) => {
-    const { name } = layouts[tensor.classIndex] as ClassLayout;
-    const kernel = work.kernels.find((one) => one.name === name);
-    if (!kernel || tensor.inactive) return;
-    const laid = places[index] as Map<string, Laid>;
-    const results = evaluateFunc(kernel, tensor.dims, (value: Value) => {
-      if (value.op === "scalar")
-        return [scalars[ROWS_AT + index * floats + (value.attribute as number)] as number];
-      const place = laid.get(tensorName(value)) as Laid;
-      return place.total?.blocked ? joinBlocks(place.before, place.total, tensor.dims) : place.before;
-    });
-    for (const [target, result] of results) {
-      const place = laid.get(target.replace(/'$/, ""));
-      if (!place)
-        shareChecks.push(() =>
-          expectShare(kernel, target, result[0] as number, index, chunks, after, stride, launch),
-        );
-      else if (place.total?.blocked) {
-        // Blocks are summed apart: what matters is their sum.
-        const got = (after[place.binding] as Float32Array).subarray(place.at, place.at + place.before.length);
-        const whole = joinBlocks(got, place.total, tensor.dims);
-        result_each(result, (want, i) =>
-          expectNumber(whole[i] as number, want, `${target}[${i}] of ${index}`, launch),
-        );
-        (expected[place.binding] as Float64Array).set(got, place.at);
-      } else if (!(work.guarded && refused && target.endsWith("'") && target !== "grad'"))
-        (expected[place.binding] as Float64Array).set(Array.from(result), place.at);
-    }
-  });
-  for (const name of ["param", "grad", "state", "axes"] as const)
-    result_each(expected[name] as Float64Array, (want, i) => {
-      const got = (after[name] as Float32Array)[i] as number;
-      expectNumber(got, want, `${name}[${i}]`, launch, () => whereIs(places, name, i));
-    });
-  for (const check of shareChecks) check();
-  // Slots of inactive tensors stay as they were.
-  for (let chunk = 0; chunk < chunks.length / 4; chunk++)
-    if (tensors[chunks[4 * chunk] as number]?.inactive)
-      for (let k = 0; k < stride; k++) expect(after.partials?.[chunk * stride + k]).toBe(UNTOUCHED);
-}
-
-function result_each(numbers: Numbers, check: (number: number, index: number) => void): void {
-  for (let i = 0; i < numbers.length; i++) check(numbers[i] as number, i);
-}
-
-function whereIs(places: readonly Map<string, Laid>[], binding: string, at: number): string {
-  for (const [tensor, laid] of places.entries())
-    for (const [role, place] of laid)
-      if (place.binding === binding && place.at <= at && at < place.at + place.before.length)
-        return `${role}[${at - place.at}] of tensor ${tensor}`;
-  return "between tensors";
-}
-
-function expectNumber(
-  got: number,
-  want: number,
-  what: string,
-  { tolerance = 5e-6 }: Launch,
-  more: () => string = () => "",
-): void {
-  if (Object.is(Math.fround(want), got) || Math.abs(got - want) <= tolerance * Math.max(1, Math.abs(want)))
-    return;
-  expect.fail(`${what} is ${got}, not ${want} ${more()}`);
-}
-
-/** All chunks of a tensor together. */
-function expectShare(
-  kernel: Func,
-  target: string,
-  want: number,
-  tensor: number,
-  chunks: Uint32Array,
-  after: Record<string, Float32Array>,
-  stride: number,
-  launch: Launch,
-): void {
-  const shares = sharesOf(kernel);
-  const k = shares.findIndex(({ name }) => `total.${name}` === target);
-  const isMax = shares[k]?.op === "reduce.max";
-  let got = isMax ? -Infinity : 0;
-  for (let chunk = 0; chunk < chunks.length / 4; chunk++)
-    if (chunks[4 * chunk] === tensor) {
-      const share = after.partials?.[(chunks[4 * chunk + 3] as number) * stride + k] as number;
-      got = isMax ? Math.max(got, share) : got + share;
-    }
-  expectNumber(got, want, `${target} of ${tensor}`, launch);
+  return { launch, places, chunks, floats, stride, contents };
 }
 
 function layTensor(
-  { classIndex, dims, gradBesideParam }: TestTensor,
-  layouts: readonly ClassLayout[],
-  { kernels }: PhaseWork,
+  tensor: TestTensor,
+  launch: Launch,
   arenas: Arenas,
   number: () => number,
 ): Map<string, Laid> {
-  const { name, roles, totals } = layouts[classIndex] as ClassLayout;
-  const extents = extentsOf(kernels.find((kernel) => kernel.name === name));
+  const { classIndex, dims, gradBesideParam } = tensor;
+  const { roles, totals } = launch.layouts[classIndex] as ClassLayout;
+  const extents = extentsOf(kernelOf(launch, tensor));
   const fill = (length: number) => Float32Array.from({ length }, number);
   const laid = new Map<string, Laid>();
   for (const role of roles) {
@@ -296,73 +318,62 @@ function writeRow(
 async function run(
   device: GPUDevice,
   text: string,
-  contents: Record<string, Float32Array | Uint32Array>,
-  chunks: number,
-  stride: number,
-): Promise<Record<string, Float32Array>> {
+  { contents, chunks, stride }: Scene,
+): Promise<Record<keyof Contents, Float32Array>> {
   const pipeline = await compile(device, text);
-  const buffers = new Map<string, GPUBuffer>();
-  const { STORAGE, COPY_SRC, COPY_DST, UNIFORM, MAP_READ } = {
-    STORAGE: 128,
-    COPY_SRC: 4,
-    COPY_DST: 8,
-    UNIFORM: 64,
-    MAP_READ: 1,
+  const names = (Object.keys(contents) as (keyof Contents)[]).filter((name) =>
+    text.includes(`@binding(${KERNEL_BINDINGS[name]})`),
+  );
+  const buffers: GPUBuffer[] = [];
+  const make = (size: number, usage: number) => {
+    const buffer = device.createBuffer({ size, usage });
+    buffers.push(buffer);
+    return buffer;
   };
-  const make = (data: Float32Array | Uint32Array, usage: number) => {
-    const buffer = device.createBuffer({ size: Math.max(16, data.byteLength), usage: usage | COPY_DST });
+  const upload = (data: Float32Array | Uint32Array, usage: number) => {
+    const buffer = make(data.byteLength + (-data.byteLength & 15), usage | GPUBufferUsage.COPY_DST);
     device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>);
     return buffer;
   };
-  const used = Object.keys(KERNEL_BINDINGS).filter(
-    (name) => name !== "launch" && text.includes(`@binding(${KERNEL_BINDINGS[name as KernelBinding]})`),
-  );
-  for (const name of used) buffers.set(name, make(contents[name] as Float32Array, STORAGE | COPY_SRC));
+  const bound = names.map((name) => ({
+    name,
+    buffer: upload(contents[name], GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC),
+  }));
   const encoder = device.createCommandEncoder();
-  const half = Math.floor(chunks / 2);
-  const made: GPUBuffer[] = [];
-  for (const [first, count] of [
+  const count = chunks.length / 4;
+  const half = Math.floor(count / 2);
+  for (const [from, to] of [
     [0, half],
-    [half, chunks - half],
+    [half, count],
   ] as const) {
-    if (count === 0) continue;
-    const words: Record<string, number> = { first, count, stride };
-    const uniform = make(
+    const words: Record<string, number> = { first: from, count: to - from, stride };
+    const uniform = upload(
       Uint32Array.from(LAUNCH, (name) => words[name] ?? 0),
-      UNIFORM,
+      GPUBufferUsage.UNIFORM,
     );
-    made.push(uniform);
-    const entries = [...buffers].map(([name, buffer]) => ({
-      binding: KERNEL_BINDINGS[name as KernelBinding],
+    const entries = [{ name: "launch" as const, buffer: uniform }, ...bound].map(({ name, buffer }) => ({
+      binding: KERNEL_BINDINGS[name],
       resource: { buffer },
     }));
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
-    pass.setBindGroup(
-      0,
-      device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
-        entries: [{ binding: KERNEL_BINDINGS.launch, resource: { buffer: uniform } }, ...entries],
-      }),
-    );
-    pass.dispatchWorkgroups(Math.max(1, Math.ceil(count / 2)));
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(Math.ceil((to - from) / 2));
     pass.end();
   }
-  const copies = used.map((name) => {
-    const buffer = buffers.get(name) as GPUBuffer;
-    const copy = device.createBuffer({ size: buffer.size, usage: MAP_READ | COPY_DST });
+  const copies = bound.map(({ name, buffer }) => {
+    const copy = make(buffer.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
-    return [name, copy] as const;
+    return { name, copy };
   });
   device.queue.submit([encoder.finish()]);
-  const after: Record<string, Float32Array> = Object.fromEntries(
+  const after = Object.fromEntries(
     Object.entries(contents).map(([name, data]) => [name, Float32Array.from(data)]),
-  );
-  for (const [name, copy] of copies) {
-    await copy.mapAsync(1);
-    after[name] = new Float32Array(copy.getMappedRange()).slice(0, contents[name]?.length);
-    copy.destroy();
+  ) as Record<keyof Contents, Float32Array>;
+  for (const { name, copy } of copies) {
+    await copy.mapAsync(GPUMapMode.READ);
+    after[name] = new Float32Array(copy.getMappedRange()).slice(0, contents[name].length);
   }
-  for (const buffer of [...buffers.values(), ...made]) buffer.destroy();
+  for (const buffer of buffers) buffer.destroy();
   return after;
 }
