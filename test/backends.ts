@@ -2,6 +2,8 @@
 import { type Backend, reference, type Tensor, wasm } from "stepjit";
 import { afterAll } from "vitest";
 import { Tensor as TensorClass } from "../src/tensor.ts";
+import { WebGpu } from "../src/webgpu.ts";
+import { fullLimits, isOffered, testDevice } from "./backends/webgpu/gpu.ts";
 
 export interface TestedBackend {
   readonly name: string;
@@ -51,9 +53,16 @@ function tested({ name, make, threads = 1, exact = true, slack = 1 }: Entry): Te
   };
 }
 
+/** A device with all limits of its adapter, for all tests of a file. */
+const gpu = isOffered("webgpu") ? await testDevice(await fullLimits()) : undefined;
+
 export const BACKENDS: readonly TestedBackend[] = [
   tested({ name: "reference", make: reference }),
   tested({ name: "wasm", make: () => wasm({ threads: 1 }) }),
+  // WGSL's division and sqrt may be off by 2.5 units in the last place.
+  ...(gpu
+    ? [tested({ name: "webgpu", make: () => new WebGpu(gpu, undefined), exact: false, slack: 2.5 })]
+    : []),
 ];
 
 /** Those, and with more threads. */

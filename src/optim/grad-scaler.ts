@@ -98,8 +98,12 @@ export class GradScaler {
     this.#growthInterval = growthInterval;
   }
 
-  /** @internal After a step. */
-  update(foundInf: boolean): void {
+  /**
+   * @internal After a step. Of several steps that were launched under one scale, and were all skipped, only the first lowers it:
+   * `scaleThen` is the scale that the step had.
+   */
+  update(foundInf: boolean, scaleThen = this.scale.value): void {
+    if (foundInf && scaleThen !== this.scale.value) return;
     if (!foundInf && ++this.#growthTracker < this.#growthInterval) return;
     this.#growthTracker = 0;
     const scale = Math.fround(this.scale.value * (foundInf ? this.#backoffFactor : this.#growthFactor));

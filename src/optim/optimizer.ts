@@ -82,6 +82,8 @@ export class Optimizer {
   driver: object | undefined;
   /** @internal Set while steps are ahead of what the host knows: brings counts, numbers and the user's own arrays up to date. */
   settle: (() => Promise<void>) | undefined;
+  /** @internal State dicts that were loaded: what the host knows then counts again, whatever a device has not told yet. */
+  loads = 0;
   /** @internal Why a step failed half-way, if one did: parameters and state may be mixed. */
   poison: unknown;
   /** @internal Calls since the last step that only added up gradients. */
@@ -162,6 +164,7 @@ export class Optimizer {
     );
     this.microSteps = 0;
     this.revision++;
+    this.loads++;
     loadPost.notify(this, undefined);
     return report;
   }

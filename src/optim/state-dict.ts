@@ -53,7 +53,7 @@ function collect(optimizer: Optimizer, read: Reader): StateDict {
     const saved = saveParameter(optimizer, parameter, read);
     if (Object.keys(saved).length > 0) state[parameter.index] = saved;
   }
-  return { state, param_groups: optimizer.paramGroups.map((group) => saveGroup(optimizer, group)) };
+  return { state, param_groups: savedGroups(optimizer) };
 }
 
 /** What a parameter that has state lacks (a flag was switched on, and no step has filled the slot) is null, as in torch. */
@@ -88,6 +88,11 @@ function saveParameter(
 
 function hasState({ count: steps, numbers, slots }: Parameter): boolean {
   return steps > 0 || numbers.size > 0 || [...slots].some(([name, { live }]) => live && name !== GRAD_SUM);
+}
+
+/** The param groups of a state dict. */
+export function savedGroups(optimizer: Optimizer): SavedGroup[] {
+  return optimizer.paramGroups.map((group) => saveGroup(optimizer, group));
 }
 
 function saveGroup({ named }: Optimizer, group: ParamGroup): SavedGroup {

@@ -248,24 +248,31 @@ export class Plan {
   }
 
   #submit(device: DeviceRunner): true | undefined {
-    const decides = this.#numbers.records.length > 0;
+    const decides = this.#numbers.records.includes("stepcount");
     if (decides) device.submit((committed) => this.onVerdict(committed));
     else device.submit();
     this.launched = device.traffic.dispatches;
     return decides ? undefined : true;
   }
 
-  /** All verdicts have been heard, and counts and state of one number are what the device says. */
-  async settle(): Promise<void> {
-    if (!this.#device || this.#numbers.records.length === 0) return;
+  /** All verdicts have been heard. Gives what makes counts and state of one number what the device said when this was called. */
+  async settle(): Promise<() => void> {
+    if (!this.#device || this.#numbers.records.length === 0) return () => {};
     const records = await this.#device.settle();
-    this.spec.parameters.forEach(({ numbers }, tensor) => {
-      for (const name of this.#recorded[tensor] as Set<string>) {
-        const value = records[tensor]?.[name] as number;
-        if (name === "stepcount") this.spec.counts[tensor] = value;
-        else if (name !== "first") numbers.set(name, value);
-      }
-    });
+    return () => {
+      this.spec.parameters.forEach(({ numbers }, tensor) => {
+        for (const name of this.#recorded[tensor] as Set<string>) {
+          const value = records[tensor]?.[name] as number;
+          if (name === "stepcount") this.spec.counts[tensor] = value;
+          else if (name !== "first") numbers.set(name, value);
+        }
+      });
+    };
+  }
+
+  /** What the device remembers of a parameter is out of date: it is told again with the next rows. */
+  forget(tensor: number): void {
+    this.#recorded[tensor]?.clear();
   }
 
   /** Dispatches, copies and bytes copied of the last step on a device. */

@@ -61,7 +61,8 @@ function finishesOf(before: Phase | undefined, layouts: readonly ClassLayout[]):
   const totals = new Map<string, Share & { shares: (number | undefined)[] }>();
   for (const kernel of before?.kernels ?? [])
     sharesOf(kernel).forEach((share, position) => {
-      const key = `${share.level} ${share.name}`;
+      // Of a parameter, one class may have a sum by the name of another's maximum.
+      const key = `${share.level} ${share.name} ${share.op}`;
       const total = totals.get(key) ?? { ...share, shares: layouts.map(() => undefined) };
       total.shares[layouts.findIndex(({ name }) => name === kernel.name)] = position;
       totals.set(key, total);

@@ -24,6 +24,14 @@ import {
   releasePlan,
 } from "./planner.ts";
 import { StateShape } from "./state.ts";
+import { Verdicts } from "./verdicts.ts";
+
+/** State that a step filled, and what takes it back. */
+interface Filled {
+  readonly step: number;
+  readonly parameter: Parameter;
+  readonly undo: () => void;
+}
 
 export class Engine {
   readonly optimizer: Optimizer;
@@ -50,12 +58,15 @@ export class Engine {
   #dealt: PlannedModule | undefined;
   /** By plan: which parameters had a gradient and a sum when its rows were dealt out. */
   readonly #marks = new Map<Plan, Uint8Array>();
+  /** By parameter: 1 where it takes part, as the rows have it. */
+  #active = new Uint8Array(0);
   /** The slots of all transforms. */
   readonly #aroundState: StateSpecs;
   /** Whether a step may be given up. */
   readonly #mayGiveUp: boolean;
-  /** What takes back the state that was filled for the step at hand. */
-  #undo: (() => void)[] = [];
+  /** State that was filled for steps of which none is known to be committed. */
+  #unproven: Filled[] = [];
+  readonly #verdicts = new Verdicts();
   /** Tensors disposed, of anyone's, when all parameters were known to be there. */
   #disposals = -1;
   #disposed = false;
@@ -99,13 +110,13 @@ export class Engine {
     commit();
     this.#takeGradients(planned, changed);
     const micro = planned.micro && !this.#completes() ? planned.micro : undefined;
-    this.#undo = [];
     this.bytesCopied = planned.gradients.copyIn();
     if (!micro) this.bytesCopied += this.mirrors.copyIn();
     this.#deal(planned, micro ?? planned);
     this.#bindMoving(planned);
     if (micro) this.#addUp(micro);
-    else if (!this.#step(planned)) for (const undo of this.#undo) undo();
+    else this.#step(planned);
+    this.#verdicts.take();
     this.#sayWhetherBehind();
     this.#calls++;
     this.milliseconds = performance.now() - start;
@@ -122,11 +133,11 @@ export class Engine {
     return input;
   }
 
-  /** Resolves once all steps so far are done and their results are in the user's own arrays. Rejects where the device failed. */
+  /** Resolves once all steps so far are done and the host knows what came of them. Rejects where the device failed. */
   async finished(): Promise<void> {
     try {
       await this.options.backend.finished();
-      await this.mirrors.land();
+      await Promise.all([this.#settleCounts(), this.mirrors.land()]);
     } catch (error) {
       this.optimizer.poison ??= error;
       throw error;
@@ -148,9 +159,48 @@ export class Engine {
     this.mirrors.dispose();
   };
 
+  /** Takes the verdicts on all steps so far, and the device's counts and numbers, unless a later step has changed them. */
+  async #settleCounts(): Promise<void> {
+    const verdicts = this.#verdicts;
+    const upTo = verdicts.launched;
+    while (this.#planned && !verdicts.hasSettled(upTo)) {
+      const { plan } = this.#planned;
+      const commit = await plan.settle();
+      verdicts.take();
+      if (this.#hostRules) this.#forgetDevice();
+      if (plan !== this.#planned?.plan || verdicts.taken < upTo) continue; // another plan inherits from this one, or did
+      if (verdicts.launched > upTo || verdicts.settled >= upTo) return;
+      commit();
+      this.optimizer.counts.values.set(plan.spec.counts); // which are others where parameters were added
+      verdicts.settled = upTo;
+      this.#takeBack(plan);
+    }
+  }
+
+  /** State that was filled for steps that are all known to be given up is as it was before. */
+  #takeBack(plan: Plan): void {
+    for (const { parameter, undo } of this.#unproven) {
+      undo();
+      plan.forget(parameter.index);
+    }
+    if (this.#unproven.length > 0) this.#forgetRows();
+    this.#unproven = [];
+  }
+
+  /** Whether a state dict was loaded that no plan has seen yet. */
+  get #hostRules(): boolean {
+    return this.#planned?.loads !== this.optimizer.loads;
+  }
+
+  /** What the device knows counts no more. */
+  #forgetDevice(): void {
+    this.#verdicts.settled = this.#verdicts.launched;
+    this.#unproven = [];
+  }
+
   /** Whether steps are ahead of what the host knows. */
   get #isBehind(): boolean {
-    return this.mirrors.areAhead;
+    return this.mirrors.areAhead || !this.#verdicts.hasSettled(this.#verdicts.launched);
   }
 
   #sayWhetherBehind(): void {
@@ -200,16 +250,32 @@ export class Engine {
     if (this.options.zeroGrad) this.#planned?.gradients.zeroCopied();
   }
 
-  /** False where the step was given up: then nothing of it is kept. */
-  #step(planned: Planned): boolean {
+  #step(planned: Planned): void {
+    const close = this.#closing();
     const committed = this.#launch(planned);
-    if (committed) this.mirrors.copyOut();
+    if (committed !== false) this.mirrors.copyOut();
     this.steps++;
-    if (!committed) this.skipped++;
     if (planned.micro) this.#startCycle();
-    if (this.options.zeroGrad) planned.gradients[committed ? "zeroCopied" : "zeroAll"]();
-    this.options.scaler?.update(!committed);
-    return committed;
+    if (this.options.zeroGrad) planned.gradients[committed === false ? "zeroAll" : "zeroCopied"]();
+    if (committed === undefined) this.#verdicts.open(close);
+    else {
+      close(committed);
+      this.#takeBack(planned.plan);
+    }
+  }
+
+  /** What follows from whether the coming step is committed. */
+  #closing(): (committed: boolean) => void {
+    const { scaler } = this.options;
+    const scale = scaler?.scale.value;
+    const step = this.steps;
+    const active = this.#active;
+    return (committed) => {
+      if (!committed) this.skipped++;
+      scaler?.update(!committed, scale);
+      if (committed && this.#unproven.length > 0)
+        this.#unproven = this.#unproven.filter((one) => one.step > step || !active[one.parameter.index]);
+    };
   }
 
   #startCycle(): void {
@@ -243,12 +309,14 @@ export class Engine {
     if (this.#dealt === module) return;
     this.#dealt = module;
     const isStep = module === planned;
-    const marks = Uint8Array.from(this.optimizer.parameters, (parameter) => {
+    const { parameters } = this.optimizer;
+    const marks = Uint8Array.from(parameters, (parameter) => {
       const { present, summed } = parameter;
       parameter.active = present || (isStep && summed);
       parameter.first = false;
       return Number(present) + 2 * Number(summed);
     });
+    this.#active = Uint8Array.from(parameters, ({ active }) => Number(active));
     this.#countBytes(module);
     const known = this.#marks.get(module.plan);
     if (known?.every((mark, index) => mark === marks[index])) return;
@@ -283,7 +351,8 @@ export class Engine {
       for (const shape of [own, around]) {
         if (!shape.isNewFor(parameter)) continue;
         anyNew = true;
-        if (this.#mayGiveUp) this.#undo.push(shape.undoFor(parameter));
+        if (this.#mayGiveUp)
+          this.#unproven.push({ step: this.steps, parameter, undo: shape.undoFor(parameter) });
         shape.fill(parameter, places[parameter.index] as Storage);
       }
     }
@@ -310,12 +379,12 @@ export class Engine {
       }
   }
 
-  /** False where the step is not to be. */
-  #launch({ plan }: PlannedModule): boolean {
+  /** False where the step is not to be, undefined where the device will tell. */
+  #launch({ plan }: PlannedModule): boolean | undefined {
     try {
       const committed = plan.run(this.options.threads);
       this.launches = plan.launched;
-      return committed ?? true;
+      return committed;
     } catch (error) {
       this.optimizer.poison = error;
       throw error;
@@ -335,18 +404,22 @@ export class Engine {
         "unsupported",
         `${optimizer.definition.name}: steps of another compiled step have not come back from its device: await step.finished() first`,
       );
+    if (this.#hostRules) this.#forgetDevice();
+    const isSettled = this.#verdicts.settled === this.#verdicts.launched;
     const key = keyOf(optimizer, this.options);
     const planned = makePlan({
       optimizer,
       options: this.options,
       stepHyper: this.stepHyper,
       mirrors: this.mirrors,
+      inherit: isSettled ? undefined : old?.plan,
       key,
       occasion: occasionOf(this.#calls, old?.key, key, crossingsOf(optimizer, this.#numbers)),
       log: (event) => this.events.push(event),
     });
     if (old) releasePlan(old);
     this.#planned = planned;
+    planned.plan.onVerdict = (committed) => this.#verdicts.hear(committed);
     this.#numbers = optimizer.paramGroups.map(({ numbers }) => numbers.slice());
     this.#forgetRows();
     this.launches = planned.plan.launches;

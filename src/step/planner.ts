@@ -34,6 +34,7 @@ export interface Planned extends PlannedModule {
   readonly key: Key;
   readonly flags: string;
   readonly revision: number;
+  readonly loads: number;
   /** What runs in calls that only add up gradients. */
   readonly micro: PlannedModule | undefined;
   readonly gradients: GradientReader;
@@ -49,6 +50,8 @@ export interface Order {
   readonly options: EngineOptions;
   readonly stepHyper: ReadonlyMap<string, HyperCell>;
   readonly mirrors: Mirrors;
+  /** The plan before, where its device knows what the host does not know yet. */
+  readonly inherit: Plan | undefined;
   readonly key: Key;
   readonly occasion: Occasion;
   readonly log: (event: StepEvent) => void;
@@ -75,7 +78,7 @@ export function makePlan(order: Order): Planned {
   optimizer.parameters.forEach((parameter, index) => {
     Object.assign(parameter, members[index], { active: false, present: false });
   });
-  const step = layOut(order, whole, optimizer.counts.values);
+  const step = layOut(order, whole, optimizer.counts.values, order.inherit);
   // A micro-step counts for nothing, so it is given counts to throw away.
   const microPlanned = summing && layOut(order, summing, new Float64Array(optimizer.parameters.length));
   const plans = microPlanned ? [step.plan, microPlanned.plan] : [step.plan];
@@ -86,6 +89,7 @@ export function makePlan(order: Order): Planned {
     key,
     flags: flagsKey(optimizer),
     revision: optimizer.revision,
+    loads: optimizer.loads,
     ...step,
     micro: microPlanned,
     gradients: new GradientReader(optimizer, backend),
@@ -178,6 +182,7 @@ function layOut(
   { optimizer, options: { backend }, stepHyper }: Order,
   { compiled, kernels }: CompiledModule,
   counts: Float64Array,
+  inherit?: Plan,
 ): PlannedModule {
   const { module, layouts } = compiled;
   const cache = pipelinesOf(backend);
@@ -191,6 +196,7 @@ function layOut(
       hyperNames: hyperNames(optimizer),
       numberTypes: numberTypesOf(optimizer.definition),
       stepHyper: new Map([...stepHyper].map(([name, cell]) => [name, () => cell.numbers[0] as number])),
+      inherit,
     },
     backend,
     kernels,

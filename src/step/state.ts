@@ -15,7 +15,9 @@ import type { Classified } from "./classes.ts";
 export interface MissingSlot {
   readonly parameter: Parameter;
   readonly name: string;
-  readonly request: SlotRequest;
+  /** What it holds, elsewhere. */
+  readonly kept: Storage | undefined;
+  readonly place: Omit<SlotRequest, "parameter" | "beside">;
 }
 
 /**
@@ -29,43 +31,33 @@ export function missingSlots(
   modules: readonly (readonly ClassLayout[])[],
   backend: Backend,
 ): MissingSlot[] {
-  const namesOf = members.map(
-    ({ classIndex }) => new Set(modules.flatMap((layouts) => slotNames(layouts[classIndex] as ClassLayout))),
-  );
+  const layoutsOf = (classIndex: number) => modules.map((layouts) => layouts[classIndex] as ClassLayout);
+  const needed = members.map(({ classIndex }) => new Set(layoutsOf(classIndex).flatMap(slotNames)));
   const missing: MissingSlot[] = [];
   for (const name of new Set(modules.flat().flatMap(slotNames)))
     for (const parameter of parameters) {
-      if (!namesOf[parameter.index]?.has(name)) continue;
+      if (!needed[parameter.index]?.has(name)) continue;
       const extent = extentOf(definition.state?.[name]);
       const { dims, classIndex } = members[parameter.index] as Classified;
-      const { view } = modules[0]?.[classIndex] as ClassLayout;
-      const { tensor, index, slots } = parameter;
-      const request = {
-        parameter: index,
-        dtype: tensor.storage.dtype,
-        length: placesOf(extent, dims),
-        overElements: extent === ELEMENT,
-        view,
-        dims,
-        beside: [...slots].flatMap(([other, { storage }]) => (other === name ? [] : [storage])),
-      };
+      const { dtype, view } = layoutsOf(classIndex)[0] as ClassLayout;
       const slot = parameter.slots.get(name);
-      const fits = slot && fitsIn(slot, request);
-      if (fits && backend.owns(slot.storage)) continue;
-      if (fits && slot.live && !slot.storage.visible)
+      const length = placesOf(extent, dims);
+      const kept = slot?.storage.length === length ? slot : undefined; // rows may be others than before
+      if (kept && backend.owns(kept.storage)) continue;
+      if (kept?.live && !kept.storage.visible)
         throw new StepjitError(
           "unsupported",
           `${definition.name}: the state of parameter ${show(parameter.name)} is in a device's memory, which ${backend.name} does ` +
             "not reach: take await optimizer.stateDict() and load it into a new optimizer",
         );
-      missing.push({ parameter, name, request });
+      missing.push({
+        parameter,
+        name,
+        kept: kept?.live ? kept.storage : undefined,
+        place: { dtype, length, overElements: extent === ELEMENT, view, dims },
+      });
     }
   return missing;
-}
-
-/** Rows may be others than before. */
-function fitsIn({ storage }: Slot, { length }: SlotRequest): boolean {
-  return storage.length === length;
 }
 
 /** A slot that the definition does not know is a transform's, and over elements. */
@@ -76,13 +68,20 @@ function extentOf(spec: StateSpec | typeof count | undefined): Extent {
 /** Takes the memory, all at once, and moves there what is elsewhere. Throws `out-of-memory`; then nothing has changed. */
 export function placeState(missing: readonly MissingSlot[], backend: Backend): void {
   if (missing.length === 0) return;
-  const storages = backend.allocateState(missing.map(({ request }) => request));
-  missing.forEach(({ parameter: { slots }, name, request }, index) => {
+  const replaced = new Set(missing.map(({ parameter, name }) => parameter.slots.get(name)?.storage));
+  const storages = backend.allocateState(
+    missing.map(({ parameter, place }) => ({
+      ...place,
+      parameter: parameter.index,
+      beside: [...parameter.slots.values()].flatMap(({ storage }) =>
+        backend.owns(storage) && !replaced.has(storage) ? [storage] : [],
+      ),
+    })),
+  );
+  missing.forEach(({ parameter: { slots }, name, kept }, index) => {
     const storage = storages[index] as Storage;
-    const slot = slots.get(name);
-    const kept = slot?.live && fitsIn(slot, request) ? slot.storage : undefined;
     if (kept) storage.copyFrom(kept);
-    slot?.storage.free();
+    slots.get(name)?.storage.free();
     slots.set(name, { storage, live: kept !== undefined, zeroed: !kept });
   });
 }
@@ -119,10 +118,10 @@ export class StateShape {
 
   /** What makes new again all that is new for the parameter now: for a step that may be given up. */
   undoFor({ slots, numbers }: Parameter): () => void {
-    const newSlots = this.#slots.map(([name]) => slots.get(name) as Slot).filter(({ live }) => !live);
+    const newSlots = this.#slots.filter(([name]) => !slots.get(name)?.live);
     const newNumbers = this.#numbers.filter(([name]) => !numbers.has(name));
     return () => {
-      for (const slot of newSlots) slot.live = false;
+      for (const [name] of newSlots) Object.assign(slots.get(name) ?? {}, { live: false });
       for (const [name] of newNumbers) numbers.delete(name);
     };
   }

@@ -3,7 +3,7 @@ import type { Tensor as TfTensor, Variable } from "@tensorflow/tfjs-core";
 import { type CompileOptions, compileStep, type Step } from "../compile.ts";
 import { StepjitError } from "../error.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
-import { type SavedState, visibleStateDict } from "../optim/state-dict.ts";
+import { type SavedState, type StateDict, savedGroups, visibleStateDict } from "../optim/state-dict.ts";
 import type { Gradient } from "../step/gradients.ts";
 import { Tensor } from "../tensor.ts";
 import type { FlagValues } from "../trace/definition.ts";
@@ -74,20 +74,28 @@ export class Binding {
     }
   }
 
-  /** Copies of what has been filled. */
+  /** Copies of what has been filled, as it is now. */
+  async readStates(): Promise<States> {
+    return this.#byName(await this.optimizer.stateDict());
+  }
+
+  /** Whether `states` can be had at once: not from a device's memory, nor while steps are under way there. */
+  get hasVisibleStates(): boolean {
+    const { parameters, settle } = this.optimizer;
+    const slots = parameters.flatMap((parameter) => [...parameter.slots.values()]);
+    return settle === undefined && slots.every(({ live, storage }) => !live || storage.visible);
+  }
+
   get states(): States {
-    const { state } = visibleStateDict(this.optimizer);
-    const states = [...this.#bound].map(([name, { index }]) => [name, state[index] ?? {}] as const);
-    return new Map(states);
+    return this.#byName(visibleStateDict(this.optimizer));
   }
 
   /** Replaces all state; a variable without an entry starts afresh. Throws `invalid-state` before anything has changed. */
   set states(states: States) {
-    const { param_groups } = visibleStateDict(this.optimizer);
     const state = Object.fromEntries(
       [...this.#bound].map(([name, { index }]) => [index, states.get(name) ?? {}]),
     );
-    this.optimizer.loadStateDict({ param_groups, state });
+    this.optimizer.loadStateDict({ param_groups: savedGroups(this.optimizer), state });
   }
 
   dispose(): void {
@@ -96,19 +104,22 @@ export class Binding {
     for (const name of this.names) this.home.release(name);
   }
 
+  #byName({ state }: StateDict): States {
+    return new Map([...this.#bound].map(([name, { index }]) => [name, state[index] ?? {}]));
+  }
+
   #bind(variables: readonly Variable[]): [string, Tensor][] {
     const { home } = this;
     return variables.map((variable) => {
-      const { name, shape, size } = variable;
+      const { name, shape } = variable;
       home.adopt(variable);
-      const storage = home.backend.foreignStorage("f32", size, () => home.address(name));
       this.#bound.set(name, {
         index: this.#bound.size,
         shape: [...shape],
-        read: home.gradientReader(shape),
+        read: home.gradientReader(variable),
       });
       this.#gradients.push(null);
-      return [name, new Tensor(storage, shape)];
+      return [name, new Tensor(home.storage(variable), shape)];
     });
   }
 }

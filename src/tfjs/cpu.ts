@@ -52,8 +52,8 @@ export class CpuHome implements Home {
     place.dataId = variable.dataId;
   }
 
-  address(name: string): number {
-    return this.#places.get(name)?.address ?? 0;
+  storage({ name, size }: Variable): Storage {
+    return this.backend.foreignStorage("f32", size, () => this.#places.get(name)?.address ?? 0);
   }
 
   gradientReader(): (gradient: TfTensor) => Gradient {

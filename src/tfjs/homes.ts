@@ -4,10 +4,12 @@ import { StepjitError } from "../error.ts";
 import { CpuHome } from "./cpu.ts";
 import type { Home } from "./home.ts";
 import { WasmHome } from "./wasm.ts";
+import { WebGpuHome } from "./webgpu.ts";
 
 const MAKERS: Readonly<Record<string, (backend: object) => Home>> = {
   cpu: (backend) => new CpuHome(backend),
   wasm: (backend) => new WasmHome(backend),
+  webgpu: (backend) => new WebGpuHome(backend),
 };
 
 const homes = new WeakMap<object, Home>();
@@ -19,7 +21,7 @@ export function currentHome(): Home {
   if (!make)
     throw new StepjitError(
       "unsupported",
-      `stepjit/tfjs works with the TensorFlow.js backends ${Object.keys(MAKERS).join(" and ")}; the current one is ` +
+      `stepjit/tfjs works with the TensorFlow.js backends ${Object.keys(MAKERS).join(", ")}; the current one is ` +
         `${backendName}. Choose one with await tf.setBackend("wasm").`,
     );
   const home = homes.get(backend) ?? make(backend);

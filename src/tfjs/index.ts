@@ -16,6 +16,7 @@ import { CompiledOptimizer } from "./optimizer.ts";
 
 export type { StepOptions } from "./binding.ts";
 export type { CompiledOptimizer, VariableGradients } from "./optimizer.ts";
+export { registerWebGpu, type WebGpuBackendClass } from "./register.ts";
 
 interface Betas {
   beta1: number;
@@ -45,8 +46,9 @@ export type TfSettings<O> = O extends AdamOptimizer
  *     optimizer.minimize(() => loss(predict(xs), ys));
  *     optimizer.learningRate = 5e-4; // compiles nothing
  *
- * It works on the tfjs backends cpu and wasm, in place, on float32 variables; state belongs to a variable's name. The optimizer given
- * is disposed together with the compiled one. Throws `unsupported` for other optimizers, `invalid-state` for one that has taken steps.
+ * It works on the tfjs backends cpu, wasm and webgpu, in place, on float32 variables; state belongs to a variable's name. On webgpu a
+ * step reads nothing back, and is not waited for. The optimizer given is disposed together with the compiled one. Throws `unsupported`
+ * for other optimizers, `invalid-state` for one that has taken steps.
  */
 export function compileStep<O extends TfOptimizer>(
   optimizer: O,

@@ -107,8 +107,11 @@ export class CompiledOptimizer extends BaseOptimizer {
   /** The number of steps and the state, as copies named as TensorFlow.js names them: yours to dispose. */
   override async getWeights(): Promise<NamedTensor[]> {
     this.#checkUsable();
-    const weights = [await this.saveIterations()];
-    const states = this.#binding?.states ?? new Map<string, SavedState>();
+    const [iterations, states] = await Promise.all([
+      this.saveIterations(),
+      this.#binding?.readStates() ?? new Map<string, SavedState>(),
+    ]);
+    const weights = [iterations];
     for (const slot of Object.keys(this.#specs))
       for (const [name, state] of states) {
         const value = state[slot];
@@ -133,8 +136,8 @@ export class CompiledOptimizer extends BaseOptimizer {
       );
     const states = await this.#readStates(rest);
     const variables = [...states.keys()].map((name) => this.#checkVariable(name, "invalid-state"));
-    const binding = variables.length > 0 ? this.#bindingFor(currentHome(), variables) : this.#binding;
-    if (binding) binding.states = states;
+    if (variables.length > 0) this.#bindingFor(currentHome(), variables, states);
+    else if (this.#binding) this.#binding.states = states;
     this.iterations_ = iterations;
     this.#restart(iterations);
   }
@@ -194,21 +197,35 @@ export class CompiledOptimizer extends BaseOptimizer {
       this.#assign({ [name]: at(iterations, settings) });
   }
 
-  /** The binding for this home, these variables included. Another backend of TensorFlow.js means another memory: state moves there. */
-  #bindingFor(home: Home, variables: readonly Variable[]): Binding {
+  /**
+   * The binding for this home, these variables included, and with this state. Another backend of TensorFlow.js means another memory:
+   * without `states`, state moves there.
+   */
+  #bindingFor(home: Home, variables: readonly Variable[], states?: States): Binding {
     const old = this.#binding;
     if (old?.home === home) {
       old.add(variables, this.#flags);
+      if (states) old.states = states;
       return old;
     }
+    if (old && !states && !old.hasVisibleStates)
+      this.#refuse(
+        "device-memory",
+        "its state is in GPU memory, from where a step on another backend of TensorFlow.js cannot fetch it. Move it first: " +
+          "await optimizer.setWeights(await optimizer.getWeights())",
+      );
+    const moved = states ?? old?.states;
     const kept = (old?.names ?? []).flatMap((name) => variableOf(name) ?? []);
     const all = [...new Set([...kept, ...variables])];
     const options = { ...this.#options, ...this.#flags, scales: this.#scales };
     const binding = new Binding(home, all, this.#face.optimizer, options, this.#stepOptions);
-    if (old) {
-      binding.states = old.states;
-      old.dispose();
+    try {
+      if (moved) binding.states = moved;
+    } catch (error) {
+      binding.dispose();
+      throw error;
     }
+    old?.dispose();
     this.#binding = binding;
     return binding;
   }

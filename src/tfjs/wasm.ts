@@ -1,8 +1,9 @@
 /** The wasm backend keeps tensors in its own WebAssembly memory. Our kernels are instantiated over that memory and work there. */
 import { type DataId, type Tensor as TfTensor, tensor, tidy, type Variable } from "@tensorflow/tfjs-core";
+import type { Storage } from "../backends/backend.ts";
 import { type WasmBackend, wasm } from "../backends/wasm/index.ts";
 import type { Gradient } from "../step/gradients.ts";
-import { sizeOf, Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 import { type Home, variableOf } from "./home.ts";
 
 /** The parts of the wasm backend that we touch. `get` brings over the data of another backend. */
@@ -41,15 +42,17 @@ export class WasmHome implements Home {
     tidy(() => variable.assign(tensor(variable.dataSync(), variable.shape)));
   }
 
-  address(name: string): number {
-    const variable = variableOf(name);
-    return variable ? this.#entry(variable).memoryOffset : 0;
+  storage({ name, size }: Variable): Storage {
+    return this.backend.foreignStorage("f32", size, () => {
+      const variable = variableOf(name);
+      return variable ? this.#entry(variable).memoryOffset : 0; // 0: it is gone, and no step touches it
+    });
   }
 
-  gradientReader(shape: readonly number[]): (gradient: TfTensor) => Gradient {
+  gradientReader({ shape, size }: Variable): (gradient: TfTensor) => Gradient {
     let address = 0;
     const readable = new Tensor(
-      this.backend.foreignStorage("f32", sizeOf(shape), () => address),
+      this.backend.foreignStorage("f32", size, () => address),
       shape,
     );
     return (gradient) => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Runner } from "../../src/backends/backend.ts";
 import { BACKENDS, type TestedBackend, tensorOn } from "../backends.ts";
 import { numbersFrom } from "../properties/scenario.ts";
-import { type AnyOptimizerClass, CASES, type Subject } from "./subjects.ts";
+import { type AnyOptimizerClass, CASES, dispatchesOf, type Subject } from "./subjects.ts";
 
 /** A matrix comes first, since a vector alone needs less of Adafactor. */
 const SHAPES = [[5, 3], [7], [], [2, 2, 3, 3], [1], [2, 3, 4], [1, 9], [4, 4]];
@@ -75,7 +75,10 @@ describe.each(BACKENDS)("on $name", (on) => {
           step(given);
           await step.finished();
           expect(counter.launches, `${count} parameters`).toBe(expected);
-          expect(step.stats.launches).toBe(expected);
+          const onHost = counter.backend.programs === "host";
+          if (onHost) expect(step.stats.launches).toBe(expected);
+          // A matrix alone leaves less to be finished.
+          else if (count > 1) expect(step.stats.launches).toBe(dispatchesOf(subject, "clipNorm" in options));
         }
         if (count === 200) expect(step.explain().classes.length).toBeGreaterThan(1);
         step.dispose();

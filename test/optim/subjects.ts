@@ -16,6 +16,19 @@ export interface Subject {
   readonly second: Readonly<Record<string, unknown>>;
   /** Launches a step over parameters of mixed shapes; default 1: all is element-wise. */
   readonly launches?: number;
+  /**
+   * How many of them leave reductions to a level, which a device finishes in a dispatch of its own: over mixed shapes, and with clipNorm.
+   * Default: all but the last.
+   */
+  readonly finished?: readonly [plain: number, clipped: number];
+}
+
+/** Dispatches a step on a device: launches, and what goes in between. */
+export function dispatchesOf(
+  { launches = 1, finished = [launches - 1, launches] }: Subject,
+  clipped = false,
+): number {
+  return launches + (clipped ? 1 : 0) + finished[clipped ? 1 : 0];
 }
 
 /** By name. An optimizer that is missing here fails tests: see matrix.test.ts. */
@@ -26,6 +39,7 @@ export const SUBJECTS: Readonly<Record<string, Subject>> = {
     options: { lr: 0.2, d: 1.5 },
     second: { lr: 0.1, beta2Decay: -0.5, eps: [1e-10, 1e-2], factorLargest: true },
     launches: 4,
+    finished: [2, 3],
   },
   Adagrad: {
     options: { lr: 0.5, lrDecay: 1e-3, initialAccumulatorValue: 0.1 },

@@ -2,26 +2,16 @@ import * as tf from "@tensorflow/tfjs";
 import { SGD } from "stepjit";
 import { compileOptimizer, compileStep } from "stepjit/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { BACKENDS, distance, makeVariables, stepWith, useBackend, valuesOf } from "./support.ts";
-
-const OPTIMIZERS: Readonly<Record<string, () => tf.Optimizer>> = {
-  sgd: () => tf.train.sgd(0.05),
-  momentum: () => tf.train.momentum(0.02, 0.9),
-  "momentum, nesterov": () => tf.train.momentum(0.02, 0.9, true),
-  rmsprop: () => tf.train.rmsprop(0.01, 0.9, 0.5),
-  "rmsprop, centered": () => tf.train.rmsprop(0.01, 0.9, 0.5, 1e-7, true),
-  adagrad: () => tf.train.adagrad(0.1),
-  adadelta: () => tf.train.adadelta(0.5),
-  adam: () => tf.train.adam(),
-  "adam, all options": () => tf.train.adam(0.01, 0.8, 0.99, 1e-4),
-  adamax: () => tf.train.adamax(0.01, 0.9, 0.999, undefined, 0.01),
-};
-
-/** tfjs's own way to change the rate, where it has one that takes effect. */
-function setRate(optimizer: tf.Optimizer, rate: number): void {
-  if (optimizer instanceof tf.SGDOptimizer && "setLearningRate" in optimizer) optimizer.setLearningRate(rate);
-  else (optimizer as unknown as { learningRate: number }).learningRate = rate;
-}
+import {
+  BACKENDS,
+  distance,
+  makeVariables,
+  OPTIMIZERS,
+  setRate,
+  stepWith,
+  useBackend,
+  valuesOf,
+} from "./support.ts";
 
 describe.each(BACKENDS)("on the %s backend", (backend) => {
   beforeAll(() => useBackend(backend));

@@ -16,6 +16,26 @@ export async function useBackend(name: string): Promise<void> {
   }
 }
 
+/** Every optimizer of TensorFlow.js, with and without its options. */
+export const OPTIMIZERS: Readonly<Record<string, () => tf.Optimizer>> = {
+  sgd: () => tf.train.sgd(0.05),
+  momentum: () => tf.train.momentum(0.02, 0.9),
+  "momentum, nesterov": () => tf.train.momentum(0.02, 0.9, true),
+  rmsprop: () => tf.train.rmsprop(0.01, 0.9, 0.5),
+  "rmsprop, centered": () => tf.train.rmsprop(0.01, 0.9, 0.5, 1e-7, true),
+  adagrad: () => tf.train.adagrad(0.1),
+  adadelta: () => tf.train.adadelta(0.5),
+  adam: () => tf.train.adam(),
+  "adam, all options": () => tf.train.adam(0.01, 0.8, 0.99, 1e-4),
+  adamax: () => tf.train.adamax(0.01, 0.9, 0.999, undefined, 0.01),
+};
+
+/** tfjs's own way to change the rate, where it has one that takes effect. */
+export function setRate(optimizer: tf.Optimizer, rate: number): void {
+  if (optimizer instanceof tf.SGDOptimizer && "setLearningRate" in optimizer) optimizer.setLearningRate(rate);
+  else (optimizer as unknown as { learningRate: number }).learningRate = rate;
+}
+
 /** Numbers in [-1, 1) that depend on the seed alone. */
 export function numbers(length: number, seed: number): Float32Array {
   let state = seed * 2654435761 + 1;
@@ -69,9 +89,9 @@ export function distance(a: readonly number[][], b: readonly number[][]): number
   const errors = x.map(
     (value, i) => Math.abs(value - (y[i] as number)) / Math.max(1, Math.abs(y[i] as number)),
   );
-  return errors.some(Number.isNaN) ? Number.NaN : Math.max(...errors);
+  return errors.reduce((largest, error) => Math.max(largest, error), 0); // NaN stays NaN
 }
 
-function sizeOf(shape: readonly number[]): number {
+export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

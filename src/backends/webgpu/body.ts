@@ -40,7 +40,7 @@ export function printBody({ scope, space, outputs }: Walk): string[] {
         map: () => `let ${names[id]} = ${spell(value.op, operands)};`,
         reduction: () => `${names[id]} = ${combine(value, names[id] as string, operands[0] as string)};`,
       }[parts[id] as string];
-      return line ? [note(line(), `%${id} = ${printOperation(value)}`, value.source)] : [];
+      return line ? [note(line(), `%${id} = ${printOperation(value)}`)] : [];
     }),
   ];
 }

@@ -32,6 +32,8 @@ export class Device {
   /** Bytes that one storage binding may have, and one buffer. */
   readonly bindingBytes: number;
   readonly bufferBytes: number;
+  /** Workgroups that a dispatch may have; where there are more chunks, each takes several. */
+  readonly workgroups: number;
   readonly #commands: Commands;
   /** Whether something was encoded that is not submitted. */
   #pending = false;
@@ -47,6 +49,7 @@ export class Device {
     ];
     this.bindingBytes = Math.min(binding, buffer);
     this.bufferBytes = buffer;
+    this.workgroups = gpu.limits.maxComputeWorkgroupsPerDimension;
     void gpu.lost.then(({ reason, message }) => {
       this.#error ??= new StepjitError("device-error", `the WebGPU device was lost (${reason}): ${message}`);
     });

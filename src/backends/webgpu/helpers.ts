@@ -35,18 +35,26 @@ fn sign_of(x: f32) -> f32 {
   return select(sign(x), x, is_nan(x));
 }`,
 
+  exp_of: `
+// exp is only said to be right for numbers with a result.
+fn exp_of(x: f32) -> f32 {
+  if (is_nan(x)) { return x; }
+  if (x > 88.722839) { return from_bits(0x7f800000u); }
+  if (x < -103.97) { return 0.0; }
+  return exp(x);
+}`,
+
   expm1: `
 // Taylor's series where exp(x) - 1 would cancel.
 fn expm1(x: f32) -> f32 {
-  if (abs(x) > 0.5) { return exp(x) - 1.0; }
+  if (abs(x) > 0.5) { return exp_of(x) - 1.0; }
   return x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0
     + x * (1.0 / 5040.0 + x / 40320.0)))))));
 }`,
 
-  log1p: `
-// The series of 2 atanh(x / (x + 2)) where 1 + x would lose x, and where log is inexact: WGSL allows 2^-21 near 1.
-fn log1p(x: f32) -> f32 {
-  if (x < -0.5 || x > 1.0) { return log(1.0 + x); }
+  log_near_one: `
+// log(1 + x) for x from -0.5 to 1, by the series of 2 atanh(x / (x + 2)): log itself may be 2^-21 off there, and 1 + x loses x.
+fn log_near_one(x: f32) -> f32 {
   let s = x / (x + 2.0);
   let z = s * s;
   return 2.0 * s * (1.0 + z * (1.0 / 3.0 + z * (1.0 / 5.0 + z * (1.0 / 7.0 + z * (1.0 / 9.0 + z * (1.0 / 11.0
@@ -55,8 +63,17 @@ fn log1p(x: f32) -> f32 {
 
   log_of: `
 fn log_of(x: f32) -> f32 {
-  if (x >= 0.5 && x <= 2.0) { return log1p(x - 1.0); }
+  if (x >= 0.5 && x <= 2.0) { return log_near_one(x - 1.0); }
+  if (x == 0.0) { return from_bits(0xff800000u); }
+  if (x < 0.0) { return from_bits(0x7fc00000u); }
+  if (!is_finite(x)) { return x; }
   return log(x);
+}`,
+
+  log1p: `
+fn log1p(x: f32) -> f32 {
+  if (x >= -0.5 && x <= 1.0) { return log_near_one(x); }
+  return log_of(1.0 + x);
 }`,
 
   power: `
@@ -64,9 +81,9 @@ fn log_of(x: f32) -> f32 {
 fn power(base: f32, exponent: f32) -> f32 {
   if (exponent == 0.0) { return 1.0; }
   if (is_nan(base) || is_nan(exponent)) { return from_bits(0x7fc00000u); }
-  let magnitude = exp(exponent * log_of(abs(base)));
-  if (base >= 0.0) { return magnitude; }
-  if (floor(exponent) != exponent && is_finite(base)) { return from_bits(0x7fc00000u); }
+  let magnitude = exp_of(exponent * log_of(abs(base)));
+  if ((bitcast<u32>(base) >> 31u) == 0u) { return magnitude; }
+  if (floor(exponent) != exponent && is_finite(base) && base != 0.0) { return from_bits(0x7fc00000u); }
   return select(magnitude, -magnitude, exponent - 2.0 * floor(exponent / 2.0) == 1.0);
 }`,
 
@@ -105,6 +122,7 @@ function lanesHelper(word: string, combine: string): string {
   return `
 // Combines the numbers of a team's threads, which lie \`stride\` apart; lane 0 gets the result.
 fn ${word}_lanes(number: f32, thread: u32, lane: u32, lanes: u32, stride: u32) -> f32 {
+  if (lanes == 1u) { return number; }
   threads_share[thread] = number;
   workgroupBarrier();
   for (var half = lanes / 2u; half > 0u; half /= 2u) {

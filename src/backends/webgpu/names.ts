@@ -15,10 +15,10 @@ readonly ref regardless register reinterpret_cast require resource restrict self
 static_cast std subroutine super target template this thread_local throw trait try type typedef typeid typename typeof union unless
 unorm unsafe unsized use using varying virtual volatile wgsl where with writeonly yield
 f32 u32 bool vec3u vec4u array bitcast select abs min max sign sqrt exp log floor ceil firstLeadingBit
-from_bits is_nan is_finite min_of max_of sign_of expm1 log1p log_of power load_grad store_grad lanes_for sum_lanes max_lanes
+from_bits is_nan is_finite min_of max_of sign_of exp_of expm1 log_near_one log_of log1p power load_grad store_grad lanes_for sum_lanes max_lanes
 sum_blocks max_blocks workgroupBarrier storageBarrier
 launch chunks tensors scalars partials params grads states axes chunk thread slots commit grad_beside_param i end k first start at
-place places count lanes teams lane team apart slab slabs rows block block_rows blocks R B C D i_row i_col i_slab param grad`.split(
+place places count lanes teams lane team to threads_share slab slabs rows block block_rows blocks R B C D i_row i_col i_slab param grad`.split(
     /\s+/,
   ),
 );

@@ -25,7 +25,7 @@ export function printProgram(name: string, func: Func, numbers: NumberTable, gua
   const values = func.values.flatMap((value, id) => {
     if (isAlias(value)) return [];
     const text = opInfo(value.op).rule === "input" ? readInput(value, numbers) : compute(value, names);
-    return note(`let ${names[id]} = ${text};`, `%${id} = ${printOperation(value)}`, value.source);
+    return note(`let ${names[id]} = ${text};`, `%${id} = ${printOperation(value)}`);
   });
   const isState = ({ target }: Output) => target.startsWith("state.");
   const store = (output: Output) => {

@@ -18,6 +18,7 @@ import {
   rowFloats,
   rowsAt,
   TENSOR_ROW,
+  THREADS,
 } from "./layout.ts";
 import type { Memory, Place } from "./memory.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
@@ -26,9 +27,6 @@ import { type Segment, WebGpuStorage } from "./storage.ts";
 import { Table } from "./table.ts";
 import { type Bound, baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
 import { Verdicts } from "./verdicts.ts";
-
-/** Workgroups of a dispatch: more would not be allowed everywhere; kernels go on with the chunks that are left. */
-const MOST_WORKGROUPS = 65_535;
 
 /** Bytes from one dispatch's uniform to the next. */
 const UNIFORM_STRIDE = 256;
@@ -203,7 +201,7 @@ export class WebGpuRunner implements DeviceRunner {
         0,
         this.#bindGroups.of(pipeline, `${phase} ${index}`, this.#buffersOf(phase, index, dispatch)),
       );
-      pass.dispatchWorkgroups(Math.min(dispatch.count, MOST_WORKGROUPS));
+      pass.dispatchWorkgroups(Math.min(dispatch.count, this.#device.workgroups));
       this.#dispatches++;
     });
   }
@@ -378,7 +376,7 @@ export class WebGpuRunner implements DeviceRunner {
     const perPhase = Math.max(1, dispatches.length);
     const words = UNIFORM_STRIDE / 4;
     const average = chunks.length / 4 / Math.max(1, tensors.length);
-    const lanes = 2 ** Math.min(8, Math.max(0, Math.ceil(Math.log2(Math.max(1, average)))));
+    const lanes = 2 ** Math.min(Math.log2(THREADS), Math.max(0, Math.ceil(Math.log2(Math.max(1, average)))));
     const table = new Uint32Array(phases.length * (perPhase + 1) * words);
     phases.forEach(({ totals }, phase) => {
       // Programs finish what the phase before left.
@@ -437,7 +435,7 @@ export class WebGpuRunner implements DeviceRunner {
     });
   }
 
-  /** What programs have to know of rows, and then of parameters. */
+  /** What programs have to know of parameters, and then of rows. */
   #writeRows(): void {
     const { tensors, chunks } = this.#tables;
     const table = new Uint32Array(4 * Math.max(1, this.#rows.length + tensors.length));
@@ -445,12 +443,12 @@ export class WebGpuRunner implements DeviceRunner {
       let masks = 0;
       for (const [name, bit] of Object.entries(MASK_BITS))
         if (row[name as keyof typeof MASK_BITS]) masks |= bit;
-      table.set([row.classIndex, row.tensor, row.group, masks], 4 * index);
+      table.set([row.classIndex, row.tensor, row.group, masks], 4 * (tensors.length + index));
     });
     const runs = chunkRuns(chunks, tensors.length);
-    tensors.forEach(({ group }, tensor) => {
+    tensors.forEach(({ group, classIndex }, tensor) => {
       const [first, count] = runs[tensor] as [number, number];
-      table.set([first, count, group, Number(this.#active[tensor])], 4 * (this.#rows.length + tensor));
+      table.set([first, count, group, classIndex], 4 * tensor);
     });
     this.#rowTable.replace(table);
     if (this.#built) this.#writeLaunches(this.#built);

@@ -80,7 +80,7 @@ function partOf(value: Value, kernel: Func, { name, dtype, view }: ClassLayout):
     if (isTensor(value)) return "load";
     if (rule === "broadcast" && from && !isLevel(from.type.extent)) return "alias";
     if (rule === "broadcast" && (from?.op === "const" || from?.op === "scalar")) return "uniform";
-    if (spell(op, [])) return "map";
+    if (spell(op, []) !== undefined) return "map";
   }
   const what = op === "broadcast" ? `${op} of ${from?.op}` : op;
   throw new StepjitError(

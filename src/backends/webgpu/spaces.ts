@@ -115,5 +115,5 @@ export function offsetOf(spans: readonly Span[], at: string): string {
 
 /** How many places they have together. */
 export function countOf(spans: readonly Span[]): string {
-  return productOf(spans.flatMap(({ sizes }) => sizes));
+  return spans.flatMap(({ sizes }) => sizes).join(" * ") || "1u";
 }

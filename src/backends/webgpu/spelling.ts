@@ -19,7 +19,7 @@ const SPELLING: Partial<Record<Op, string>> = {
   abs: "abs(a)",
   sign: "sign_of(a)",
   sqrt: "sqrt(a)",
-  exp: "exp(a)",
+  exp: "exp_of(a)",
   expm1: "expm1(a)",
   log: "log_of(a)",
   log1p: "log1p(a)",
@@ -32,7 +32,7 @@ const SPELLING: Partial<Record<Op, string>> = {
   greater: "a > b",
   greaterEqual: "a >= b",
   equal: "a == b",
-  notEqual: "a != b",
+  notEqual: "!(a == b)", // true for NaN, which != is not everywhere,
   finite: "is_finite(a)",
 
   and: "a && b",
@@ -57,13 +57,16 @@ export const COMBINE = {
   "reduce.max": { op: "max", identity: -Infinity, word: "max" },
 } as const;
 
+/** WGSL takes no literal beyond it, not even one that rounds to it. */
+const LARGEST = 3.4028234663852886e38;
+
 /** A number as f32, rounded once and printed as short as it can be. */
 export function literal(number: number): string {
   const rounded = Math.fround(number);
   if (!Number.isFinite(rounded)) return `from_bits(${hexBits(rounded)})`; // a constant may be neither NaN nor infinite
   for (let digits = 1; ; digits++) {
     const text = rounded.toPrecision(digits);
-    if (Math.fround(Number(text)) !== rounded) continue;
+    if (Math.fround(Number(text)) !== rounded || Math.abs(Number(text)) > LARGEST) continue;
     const short = String(Number(text));
     const signed = Object.is(rounded, -0) ? "-0" : short;
     return /[.e]/.test(signed) ? `${signed}f` : `${signed}.0`;

@@ -1,8 +1,8 @@
 /** Lines of WGSL. */
 
-/** A line with its IR beside it, and where that came from. */
-export function note(line: string, ir: string, source?: string): string {
-  return `${line.padEnd(70)} // ${ir}${source === undefined ? "" : `  # ${source}`}`;
+/** A line with its IR beside it. Where that came from is no part of a text: texts are keys. */
+export function note(line: string, ir: string): string {
+  return `${line.padEnd(70)} // ${ir}`;
 }
 
 /** Declarations of those variables that later lines name, in order. */

@@ -1,7 +1,13 @@
 /** GPU devices without a GPU: Dawn's null backend, which only validates, and SwiftShader, which computes on the CPU. */
 import { existsSync } from "node:fs";
 import { afterAll } from "vitest";
-import { create } from "webgpu";
+import { create, globals } from "webgpu";
+
+/** What browsers have as globals. */
+export const { GPUBufferUsage, GPUMapMode } = globals as Pick<
+  typeof globalThis,
+  "GPUBufferUsage" | "GPUMapMode"
+>;
 
 /** Debian's chromium package has it. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -32,8 +38,16 @@ async function deviceOf(options: string[]): Promise<GPUDevice> {
   return device;
 }
 
-/** Throws what the device has to say about a text. */
-export async function compile(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
+const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+
+/** Throws what the device, the only one of a file, has to say about a text. Each text is compiled once. */
+export function compile(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
+  const known = pipelines.get(code) ?? compileNew(device, code);
+  pipelines.set(code, known);
+  return known;
+}
+
+async function compileNew(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   const { messages } = await module.getCompilationInfo();

@@ -25,6 +25,27 @@ export function describeOnGpu(name: string, tests: () => void): void {
   });
 }
 
+/**
+ * Whether tests of this name may compute on a GPU, for those that are no describe of their own: says so where they may not, and throws
+ * on a continuous integration machine.
+ */
+export function isOffered(name: string): boolean {
+  if (found.reason === undefined) return true;
+  if (process.env.CI === "true") throw new Error(found.reason);
+  process.stderr.write(`\nSKIPPED: ${name}, all tests: ${found.reason}\n\n`);
+  return false;
+}
+
+/** All limits that the adapter has. */
+export async function fullLimits(): Promise<GPUDeviceDescriptor> {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = (
+    await testAdapter()
+  ).limits;
+  return {
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
+  };
+}
+
 function available() {
   if (found.reason !== undefined) throw new Error(found.reason);
   return found;

@@ -1,0 +1,41 @@
+/** Steps whose commit the device decides: the host goes on as if they were all committed, and hears later which were. */
+
+/** What is carried out when a step's verdict is taken. */
+type Close = (committed: boolean) => void;
+
+export class Verdicts {
+  /** Steps that were launched, and those after which the host has read back what the device counts. */
+  launched = 0;
+  settled = 0;
+  readonly #open: Close[] = [];
+  readonly #heard: boolean[] = [];
+
+  /** A step was launched. */
+  open(close: Close): void {
+    this.#open.push(close);
+    this.launched++;
+  }
+
+  /** The device has decided on the oldest step that it was silent about. */
+  hear(committed: boolean): void {
+    this.#heard.push(committed);
+  }
+
+  /** Steps whose verdict was taken. */
+  get taken(): number {
+    return this.launched - this.#open.length;
+  }
+
+  /** Whether the host knows all there is to know of this many steps. */
+  hasSettled(steps: number): boolean {
+    return this.settled >= steps && this.taken >= steps;
+  }
+
+  /**
+   * Carries out what was heard. Called at the end of a step and while one waits for steps to finish, never in between: what a user
+   * reads after a step, the loss scale above all, then stays what it is until the next one.
+   */
+  take(): void {
+    for (const committed of this.#heard.splice(0)) this.#open.shift()?.(committed);
+  }
+}

@@ -1,0 +1,379 @@
+/**
+ * Runs the kernels of one phase on a device, over tables laid out by hand, and the evaluator over the same numbers. Scalars and totals
+ * that a kernel reads are made up, so that each phase stands for itself.
+ */
+import { expect } from "vitest";
+import type { AxisTotal, ClassLayout, PhaseWork } from "../../../src/backends/backend.ts";
+import { emitKernels } from "../../../src/backends/webgpu/emit.ts";
+import {
+  baseWord,
+  COMMIT_AT,
+  FLAGS,
+  KERNEL_BINDINGS,
+  type KernelBinding,
+  LAUNCH,
+  rowFloats,
+  SIZES,
+  sizeWord,
+  TENSOR_ROW,
+  tensorRowWords,
+} from "../../../src/backends/webgpu/layout.ts";
+import { type Dims, placesOf } from "../../../src/ir/dims.ts";
+import { evaluateFunc, type Numbers } from "../../../src/ir/evaluate.ts";
+import { ELEMENT, type Extent, isLevel } from "../../../src/ir/extent.ts";
+import { type Func, tensorName, type Value, valueAt } from "../../../src/ir/module.ts";
+import { totalName } from "../../../src/ir/spaces.ts";
+import { blocksOf, chunkTable } from "../../../src/plan/chunks.ts";
+import { totalPlaces } from "../../../src/plan/layout.ts";
+import { sharesOf } from "../../../src/plan/work.ts";
+import { randomNumbers } from "../wasm/run.ts";
+import { compile, GPUBufferUsage, GPUMapMode } from "./dawn.ts";
+
+export interface TestTensor {
+  readonly classIndex: number;
+  readonly dims: Dims;
+  readonly inactive?: boolean;
+  readonly gradBesideParam?: boolean;
+}
+
+export interface Launch {
+  readonly work: PhaseWork;
+  readonly layouts: readonly ClassLayout[];
+  readonly tensors: readonly TestTensor[];
+  readonly seed: number;
+  /** Numbers of tensors and scalars, from one that is evenly distributed below 1. Default: 0.5 to 1.5. */
+  readonly number?: (random: number) => number;
+  /** The step is not to be. Default false. */
+  readonly refused?: boolean;
+  /** Largest |a - b| / max(1, |b|). Default 5e-6. */
+  readonly tolerance?: number;
+}
+
+/** What nobody writes keeps this. */
+const UNTOUCHED = 12345;
+/** Floats between tensors. */
+const GAP = 3;
+/** Where scalar rows begin, after the commit flag. */
+const ROWS_AT = 16;
+
+/** Floats that grow as tensors are laid in. */
+class Arena {
+  readonly #parts: number[] = [];
+
+  /** The place of the first. */
+  put(numbers: Numbers): number {
+    for (let i = 0; i < GAP; i++) this.#parts.push(UNTOUCHED);
+    const at = this.#parts.length;
+    for (let i = 0; i < numbers.length; i++) this.#parts.push(numbers[i] as number);
+    return at;
+  }
+
+  finish(): Float32Array {
+    this.put([UNTOUCHED]);
+    return Float32Array.from(this.#parts);
+  }
+}
+
+/** Where a tensor, or a total, of a parameter is, and what it was. */
+interface Laid {
+  readonly binding: KernelBinding;
+  readonly at: number;
+  readonly before: Numbers;
+  readonly extent: Extent;
+  readonly total?: AxisTotal;
+}
+
+type Arenas = Record<"param" | "grad" | "state" | "axes", Arena>;
+
+/** All that a launch works on, and how it was laid out. */
+interface Scene {
+  readonly launch: Launch;
+  /** By tensor and role. */
+  readonly places: readonly ReadonlyMap<string, Laid>[];
+  readonly chunks: Uint32Array;
+  /** Numbers a scalar row. */
+  readonly floats: number;
+  /** Numbers a partial slot. */
+  readonly stride: number;
+  readonly contents: Contents;
+}
+
+type Contents = Readonly<Record<Exclude<KernelBinding, "launch">, Float32Array | Uint32Array>>;
+
+/** Expects what the evaluator says, and that nothing else is touched. */
+export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<void> {
+  const scene = layOut(launch);
+  const after = await run(device, emitKernels(launch.work, launch.layouts, "default"), scene);
+  const expected = new Map(STORED.map((name) => [name, Float64Array.from(scene.contents[name])]));
+  const shares = new Float64Array(after.partials.length).fill(UNTOUCHED);
+  launch.tensors.forEach((tensor, index) => {
+    const kernel = kernelOf(launch, tensor);
+    if (!kernel || tensor.inactive) return;
+    for (const [target, numbers] of evaluateKernel(scene, kernel, index)) {
+      const place = scene.places[index]?.get(target.replace(/'$/, ""));
+      if (!place) expectShare(scene, kernel, index, target, numbers[0] as number, after.partials, shares);
+      else if (place.total?.blocked) {
+        // How a sum falls apart into blocks is not the evaluator's business.
+        const got = after[place.binding as "axes"].subarray(place.at, place.at + place.before.length);
+        expectClose(
+          joinBlocks(got, place.total, tensor.dims),
+          numbers,
+          launch,
+          (i) => `${target}[${i}] of tensor ${index}`,
+        );
+        expected.get("axes")?.set(got, place.at);
+      } else if (!launch.work.guarded || !launch.refused || !target.endsWith("'") || target === "grad'")
+        expected.get(place.binding as "axes")?.set(Array.from(numbers), place.at);
+    }
+  });
+  for (const [name, numbers] of expected)
+    expectClose(after[name], numbers, launch, (i) => nameOf(scene, name, i));
+  expect(after.partials).toEqual(Float32Array.from(shares)); // of what is inactive, nothing
+}
+
+const STORED = ["param", "grad", "state", "axes"] as const;
+
+function kernelOf({ layouts, work }: Launch, { classIndex }: TestTensor): Func | undefined {
+  return work.kernels.find(({ name }) => name === layouts[classIndex]?.name);
+}
+
+function evaluateKernel(
+  { launch, places, contents, floats }: Scene,
+  kernel: Func,
+  index: number,
+): Map<string, Numbers> {
+  const { dims } = launch.tensors[index] as TestTensor;
+  return evaluateFunc(kernel, dims, (value: Value) => {
+    if (value.op === "scalar")
+      return [contents.scalars[ROWS_AT + index * floats + (value.attribute as number)] as number];
+    const place = places[index]?.get(tensorName(value));
+    const { before, total } = place as Laid;
+    return total?.blocked ? joinBlocks(before, total, dims) : before;
+  });
+}
+
+/** What all chunks of a tensor have of a total; puts into `shares` what they may have written. */
+function expectShare(
+  { launch, chunks, stride }: Scene,
+  kernel: Func,
+  index: number,
+  target: string,
+  want: number,
+  partials: Float32Array,
+  shares: Float64Array,
+): void {
+  const k = sharesOf(kernel).findIndex(({ name }) => `total.${name}` === target);
+  const isMax = sharesOf(kernel)[k]?.op === "reduce.max";
+  let got = isMax ? -Infinity : 0;
+  for (let chunk = 0; chunk < chunks.length / 4; chunk++) {
+    if (chunks[4 * chunk] !== index) continue;
+    const at = (chunks[4 * chunk + 3] as number) * stride + k;
+    const share = partials[at] as number;
+    shares[at] = share;
+    got = isMax ? Math.max(got, share) : got + share;
+  }
+  expectClose([got], [want], launch, () => `${target} of tensor ${index}`);
+}
+
+function expectClose(
+  got: Numbers,
+  want: Numbers,
+  { tolerance = 5e-6 }: Launch,
+  what: (index: number) => string,
+): void {
+  expect(got.length).toBe(want.length);
+  for (let i = 0; i < want.length; i++) {
+    const [a, b] = [got[i] as number, want[i] as number];
+    const same =
+      Object.is(Math.fround(b), Math.fround(a)) || Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b));
+    if (!same) expect.fail(`${what(i)} is ${a}, not ${b}`);
+  }
+}
+
+function nameOf({ places }: Scene, binding: string, at: number): string {
+  for (const [tensor, laid] of places.entries())
+    for (const [role, place] of laid)
+      if (place.binding === binding && place.at <= at && at < place.at + place.before.length)
+        return `${role}[${at - place.at}] of tensor ${tensor}`;
+  return `${binding}[${at}], between tensors,`;
+}
+
+function layOut(launch: Launch): Scene {
+  const { work, layouts, tensors, seed, refused = false } = launch;
+  const random = randomNumbers(seed);
+  const number = () => Math.fround((launch.number ?? ((x) => 0.5 + x))(random()));
+  const arenas: Arenas = { param: new Arena(), grad: new Arena(), state: new Arena(), axes: new Arena() };
+  const places = tensors.map((tensor) => layTensor(tensor, launch, arenas, number));
+
+  const floats = rowFloats(layouts);
+  const scalars = Float32Array.from({ length: ROWS_AT + tensors.length * floats }, number);
+  scalars[COMMIT_AT] = refused ? 0 : 1;
+  tensors.forEach(({ classIndex }, tensor) => {
+    layouts[classIndex]?.scalarTypes.forEach((dtype, slot) => {
+      if (dtype === "bool") scalars[ROWS_AT + tensor * floats + slot] = random() < 0.5 ? 0 : 1;
+    });
+  });
+
+  const words = tensorRowWords(layouts) + 1;
+  const rows = new Uint32Array(tensors.length * words);
+  tensors.forEach((tensor, index) => {
+    const row = rows.subarray(index * words);
+    writeRow(row, tensor, layouts, places[index] as ReadonlyMap<string, Laid>);
+    row[TENSOR_ROW.scalars] = ROWS_AT + index * floats;
+  });
+  const { chunks } = chunkTable(
+    tensors.map(({ classIndex, dims }) => ({ view: (layouts[classIndex] as ClassLayout).view, dims })),
+  );
+  const stride = Math.max(0, ...work.kernels.map((kernel) => sharesOf(kernel).length));
+  const contents: Contents = {
+    chunks: chunks.map((word, index) => (index % 4 === 0 ? word * words : word)),
+    tensors: rows,
+    scalars,
+    partials: new Float32Array(Math.max(1, (chunks.length / 4) * stride)).fill(UNTOUCHED),
+    param: arenas.param.finish(),
+    grad: arenas.grad.finish(),
+    state: arenas.state.finish(),
+    axes: arenas.axes.finish(),
+  };
+  return { launch, places, chunks, floats, stride, contents };
+}
+
+function layTensor(
+  tensor: TestTensor,
+  launch: Launch,
+  arenas: Arenas,
+  number: () => number,
+): Map<string, Laid> {
+  const { classIndex, dims, gradBesideParam } = tensor;
+  const { roles, totals } = launch.layouts[classIndex] as ClassLayout;
+  const extents = extentsOf(kernelOf(launch, tensor));
+  const fill = (length: number) => Float32Array.from({ length }, number);
+  const laid = new Map<string, Laid>();
+  for (const role of roles) {
+    const extent = extents.get(role) ?? ELEMENT;
+    const kind = role === "param" || role === "grad" ? role : extent === ELEMENT ? "state" : "axes";
+    const binding = role === "grad" && gradBesideParam ? "param" : kind;
+    const before = fill(placesOf(extent, dims));
+    laid.set(role, { binding, at: arenas[binding].put(before), before, extent });
+  }
+  for (const total of totals) {
+    const before = fill(totalPlaces(total, dims));
+    const place = {
+      binding: "axes",
+      at: arenas.axes.put(before),
+      before,
+      extent: total.extent,
+      total,
+    } as const;
+    laid.set(`total.${total.name}`, place);
+  }
+  return laid;
+}
+
+/** Of the tensors that a kernel touches. */
+function extentsOf(kernel: Func | undefined): Map<string, Extent> {
+  const extents = new Map<string, Extent>();
+  if (!kernel) return extents;
+  for (const value of kernel.values)
+    if (!isLevel(value.type.extent)) extents.set(tensorName(value), value.type.extent);
+  for (const { target, value } of kernel.outputs)
+    if (totalName(target) === undefined) extents.set(target.slice(0, -1), valueAt(kernel, value).type.extent);
+  return extents;
+}
+
+/** Adds up what blocks have each for themselves: their arrays lie one after the other, slab by slab. */
+function joinBlocks(numbers: Numbers, { op, extent }: AxisTotal, dims: Dims): Float64Array {
+  const { count } = blocksOf(dims);
+  const size = placesOf(extent, dims) / dims.A;
+  return Float64Array.from({ length: dims.A * size }, (_, place) => {
+    const [a, at] = [Math.floor(place / size), place % size];
+    const each = Array.from(
+      { length: count },
+      (_, block) => numbers[(a * count + block) * size + at] as number,
+    );
+    return op === "reduce.max" ? Math.max(...each) : each.reduce((x, y) => x + y, 0);
+  });
+}
+
+function writeRow(
+  row: Uint32Array,
+  { classIndex, dims, inactive, gradBesideParam }: TestTensor,
+  layouts: readonly ClassLayout[],
+  places: ReadonlyMap<string, Laid>,
+): void {
+  const layout = layouts[classIndex] as ClassLayout;
+  row[TENSOR_ROW.classIndex] = classIndex;
+  row[TENSOR_ROW.flags] = (inactive ? FLAGS.inactive : 0) | (gradBesideParam ? FLAGS.gradBesideParam : 0);
+  const order = [...layout.roles, ...layout.totals.map(({ name }) => `total.${name}`)];
+  order.forEach((role, index) => {
+    row[baseWord(index)] = (places.get(role) as Laid).at;
+  });
+  if (layout.view === "vector") return;
+  const { rows, count } = blocksOf(dims);
+  const sizes = { row: dims.R, b: dims.B, col: dims.C, d: dims.D, "block.rows": rows, "block.count": count };
+  for (const name of SIZES) row[sizeWord(layout, name)] = sizes[name];
+}
+
+/** Two dispatches, of fewer workgroups than there are chunks; gives all that may have been written. */
+async function run(
+  device: GPUDevice,
+  text: string,
+  { contents, chunks, stride }: Scene,
+): Promise<Record<keyof Contents, Float32Array>> {
+  const pipeline = await compile(device, text);
+  const names = (Object.keys(contents) as (keyof Contents)[]).filter((name) =>
+    text.includes(`@binding(${KERNEL_BINDINGS[name]})`),
+  );
+  const buffers: GPUBuffer[] = [];
+  const make = (size: number, usage: number) => {
+    const buffer = device.createBuffer({ size, usage });
+    buffers.push(buffer);
+    return buffer;
+  };
+  const upload = (data: Float32Array | Uint32Array, usage: number) => {
+    const buffer = make(data.byteLength + (-data.byteLength & 15), usage | GPUBufferUsage.COPY_DST);
+    device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>);
+    return buffer;
+  };
+  const bound = names.map((name) => ({
+    name,
+    buffer: upload(contents[name], GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC),
+  }));
+  const encoder = device.createCommandEncoder();
+  const count = chunks.length / 4;
+  const half = Math.floor(count / 2);
+  for (const [from, to] of [
+    [0, half],
+    [half, count],
+  ] as const) {
+    const words: Record<string, number> = { first: from, count: to - from, stride };
+    const uniform = upload(
+      Uint32Array.from(LAUNCH, (name) => words[name] ?? 0),
+      GPUBufferUsage.UNIFORM,
+    );
+    const entries = [{ name: "launch" as const, buffer: uniform }, ...bound].map(({ name, buffer }) => ({
+      binding: KERNEL_BINDINGS[name],
+      resource: { buffer },
+    }));
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(Math.ceil((to - from) / 2));
+    pass.end();
+  }
+  const copies = bound.map(({ name, buffer }) => {
+    const copy = make(buffer.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
+    return { name, copy };
+  });
+  device.queue.submit([encoder.finish()]);
+  const after = Object.fromEntries(
+    Object.entries(contents).map(([name, data]) => [name, Float32Array.from(data)]),
+  ) as Record<keyof Contents, Float32Array>;
+  for (const { name, copy } of copies) {
+    await copy.mapAsync(GPUMapMode.READ);
+    after[name] = new Float32Array(copy.getMappedRange()).slice(0, contents[name].length);
+  }
+  for (const buffer of buffers) buffer.destroy();
+  return after;
+}
