@@ -1,4 +1,4 @@
-// Kernels of phase 0.
+// AdamW f32 hasFirstMoment: phase 0
 
 struct Launch {
   first: u32,
