@@ -121,7 +121,10 @@ export class WebGpuHome implements Home {
     return this.#writes.get(id) ?? 0;
   }
 
-  /** tfjs keeps what it has read. Of a read that ends after a step, and began before it, it must not. */
+  /**
+   * tfjs keeps what it has read. Of a read that ends after a step, and began before it, it must not. (A read that was under way when
+   * this home was made, at the first step of all, is not seen.)
+   */
   #keepNoOldReads(): void {
     const tfjs = this.#tfjs;
     const read = tfjs.read.bind(tfjs);
