@@ -1,6 +1,7 @@
 /** Before anything is timed: all contenders take the same three steps and must arrive at the same parameters. */
 import type { Contender } from "./contenders/contender.ts";
 import { entries } from "./contenders/index.ts";
+import { ALLOWED, largestDifference } from "./difference.ts";
 import { OPTIMIZERS, type OptimizerName, problemOf } from "./problem.ts";
 import { answer } from "./process.ts";
 
@@ -13,7 +14,6 @@ export interface Agreement {
 }
 
 const STEPS = 3;
-const ALLOWED = 1e-5;
 
 const agreements: Agreement[] = [];
 for (const optimizer of OPTIMIZERS) agreements.push(...(await compare(optimizer, Number(process.argv[2]))));
@@ -44,15 +44,4 @@ async function stepped(contender: Contender): Promise<Float32Array[] | undefined
   await contender.enter?.();
   for (let i = 0; i < STEPS; i++) contender.step();
   return contender.parameters?.().map((values) => values.slice());
-}
-
-function largestDifference(found: readonly Float32Array[], expected: readonly Float32Array[]): number {
-  let largest = 0;
-  expected.forEach((values, tensor) => {
-    values.forEach((value, i) => {
-      const difference = Math.abs((found[tensor]?.[i] ?? Number.NaN) - value) / Math.max(1, Math.abs(value));
-      if (!(difference <= largest)) largest = difference;
-    });
-  });
-  return largest;
 }

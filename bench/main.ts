@@ -6,6 +6,7 @@ import type { Agreement } from "./agree.ts";
 import type { ColdStart } from "./cold-start.ts";
 import { environment, label } from "./environment.ts";
 import type { HostCost } from "./host-cost.ts";
+import type { WebGpuHost } from "./host-webgpu.ts";
 import { VARIANTS } from "./optimizers.ts";
 import { OPTIMIZERS, SETS } from "./problem.ts";
 import { inFreshProcess } from "./process.ts";
@@ -19,11 +20,13 @@ import {
   setReport,
 } from "./report.ts";
 import { optimizersReport } from "./report-optimizers.ts";
-import type { ColdStarts, Results } from "./results.ts";
+import { webGpuReport } from "./report-webgpu.ts";
+import type { ColdStarts, Results, WebGpuMeasured } from "./results.ts";
 import type { OptimizerResult } from "./run-optimizer.ts";
 import type { SetResult } from "./run-set.ts";
+import type { WebGpuResult } from "./run-webgpu.ts";
 
-const PARTS = [...SETS, "optimizers", "cold-start", "host-cost"] as const;
+const PARTS = [...SETS, "optimizers", "webgpu", "cold-start", "host-cost"] as const;
 /** Where every optimizer is measured: memory alone, and shapes that Adafactor treats differently. */
 const OPTIMIZER_SETS = ["resnet50", "gpt2-small"] as const;
 const NAMES = [...new Set(VARIANTS.map(({ name }) => name))];
@@ -99,6 +102,14 @@ async function run(asked: Asked): Promise<void> {
   if (sets.length > 0) show(ratioReport(sets));
   const everyOptimizer = parts.includes("optimizers") ? await runOptimizers(asked, effort) : [];
   if (everyOptimizer.length > 0) show(optimizersReport(everyOptimizer));
+  const webGpu: WebGpuMeasured[] = [];
+  for (const set of parts.includes("webgpu") ? SETS : []) {
+    const result = await inFreshProcess<WebGpuResult>("./run-webgpu.ts", set, effort);
+    const host = result.device ? await inFreshProcess<WebGpuHost>("./host-webgpu.ts", set, effort) : {};
+    const measured = { result, host };
+    webGpu.push(measured);
+    show(webGpuReport(measured));
+  }
   const coldStarts = parts.includes("cold-start") ? await startCold(quick ? 3 : 15) : [];
   if (coldStarts.length > 0) show(coldStartReport(coldStarts));
   const hostCost = parts.includes("host-cost")
@@ -106,7 +117,14 @@ async function run(asked: Asked): Promise<void> {
     : undefined;
   if (hostCost) show(hostCostReport(hostCost));
 
-  const found = { agreements, sets, optimizers: everyOptimizer, coldStarts, ...(hostCost && { hostCost }) };
+  const found = {
+    agreements,
+    sets,
+    optimizers: everyOptimizer,
+    webGpu,
+    coldStarts,
+    ...(hostCost && { hostCost }),
+  };
   save({ environment: machine, quick, ...found }, asked);
 }
 

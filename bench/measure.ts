@@ -8,10 +8,12 @@ export interface Effort {
   /** Milliseconds of timed steps a contender gets, unless that makes fewer turns than `fewestTurns`. */
   readonly timed: number;
   readonly fewestTurns: number;
+  /** Milliseconds of steps in a turn. */
+  readonly turn: number;
 }
 
-export const THOROUGH: Effort = { warmUp: 500, timed: 1000, fewestTurns: 5 };
-export const QUICK: Effort = { warmUp: 150, timed: 200, fewestTurns: 3 };
+export const THOROUGH: Effort = { warmUp: 500, timed: 1000, fewestTurns: 5, turn: 4 };
+export const QUICK: Effort = { warmUp: 150, timed: 200, fewestTurns: 3, turn: 4 };
 
 /** Milliseconds a step, over turns; a turn counts as the mean of its steps. */
 export interface Timing {
@@ -22,8 +24,6 @@ export interface Timing {
   readonly stepsPerTurn: number;
 }
 
-/** Milliseconds of steps in a turn. */
-const TURN = 4;
 /** A slower step leaves the caches anyway, so it is not taken once untimed to fill them. */
 const SLOW_STEP = 40;
 /** Steps of a warm-up, unless they take four times as long as it should. */
@@ -54,17 +54,17 @@ function takesPart(round: number, turns: number, rounds: number): boolean {
   return Math.floor(((round + 1) * turns) / rounds) > Math.floor((round * turns) / rounds);
 }
 
-async function warmUp(contender: Contender, { warmUp, timed, fewestTurns }: Effort): Promise<Entrant> {
+async function warmUp(contender: Contender, { warmUp, timed, fewestTurns, turn }: Effort): Promise<Entrant> {
   await contender.enter?.();
   const times: number[] = [];
   const start = performance.now();
   for (let spent = 0; spent < warmUp || (times.length < WARM_STEPS && spent < 4 * warmUp); ) {
-    times.push(timeOf(contender, 1));
+    times.push(await timeOf(contender, 1));
     await setImmediate(); // workers report over the event loop
     spent = performance.now() - start;
   }
   const [step] = summary(times.slice(-WARM_STEPS)).quartiles;
-  const stepsPerTurn = Math.max(1, Math.round(TURN / step));
+  const stepsPerTurn = Math.max(1, Math.round(turn / step));
   const turns = Math.max(fewestTurns, Math.round(timed / (step * stepsPerTurn)));
   const untimed = step > SLOW_STEP ? 0 : Math.ceil(stepsPerTurn / 8);
   return { contender, stepsPerTurn, untimed, turns, times: [] };
@@ -75,12 +75,14 @@ async function takeTurn({ contender, stepsPerTurn, untimed, times }: Entrant): P
   await setImmediate();
   globalThis.gc?.(); // nobody pays for another's garbage
   for (let i = 0; i < untimed; i++) contender.step();
-  times.push(timeOf(contender, stepsPerTurn));
+  if (contender.finished) await contender.finished();
+  times.push(await timeOf(contender, stepsPerTurn));
 }
 
-function timeOf(contender: Contender, steps: number): number {
+async function timeOf(contender: Contender, steps: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < steps; i++) contender.step();
+  if (contender.finished) await contender.finished();
   return (performance.now() - start) / steps;
 }
 

@@ -5,12 +5,13 @@ import type { Case, HostCost } from "./host-cost.ts";
 import { summary } from "./measure.ts";
 import recorded from "./recorded.json" with { type: "json" };
 import { optimizersReport } from "./report-optimizers.ts";
+import { webGpuReport } from "./report-webgpu.ts";
 import type { ColdStarts, Results } from "./results.ts";
 import type { Row, SetResult } from "./run-set.ts";
 import { count, digits, table } from "./table.ts";
 
 export function report(results: Results): string {
-  const { environment, agreements, sets, optimizers, coldStarts, hostCost } = results;
+  const { environment, agreements, sets, optimizers, webGpu, coldStarts, hostCost } = results;
   const parts = [
     `# stepjit's step, measured ${environment.date}${results.quick ? ", in haste (--quick)" : ""}`,
     machineReport(environment),
@@ -18,6 +19,7 @@ export function report(results: Results): string {
     ...(sets.length > 0 ? [ratioReport(sets)] : []),
     ...sets.map(setReport),
     ...(optimizers.length > 0 ? [optimizersReport(optimizers)] : []),
+    ...webGpu.map(webGpuReport),
     ...(coldStarts.length > 0 ? [coldStartReport(coldStarts)] : []),
     ...(hostCost ? [hostCostReport(hostCost)] : []),
   ];

@@ -127,7 +127,7 @@ describe.each(Object.entries(BACKENDS))("scales on %s", (_, makeBackend) => {
     };
     expect(figures(scaled)).toEqual(figures(without));
     expect(figures(scaled)).toMatchObject({ traces: 1, kernels: 1, launches: 1 });
-    for (const stage of ["module", "kernels", "wat", "plan"] as const)
+    for (const stage of ["module", "kernels", "text", "plan"] as const)
       expect(scaled.dump(stage)).toBe(without.dump(stage));
   });
 

@@ -3,6 +3,8 @@ import type { Problem } from "../problem.ts";
 /** One way to take an optimizer step, set up for one problem. */
 export interface Contender {
   step(): void;
+  /** Where step() only queues a step: resolves once all are done. */
+  finished?(): Promise<unknown>;
   /** Called before each of its turns, outside the time. */
   enter?(): Promise<unknown>;
   /** The parameters as they are now, a tensor after the other. The memory floor computes none. */

@@ -10,30 +10,44 @@ const INSTALL = "apt-get update && apt-get install -y chromium";
 const RTLD_NODELETE = 0x1000;
 
 /** `globals`: classes and constants that browsers have as globals. */
-export type Found =
-  | { readonly gpu: GPU; readonly globals: object; readonly reason?: undefined }
-  | { readonly reason: string };
+export interface NodeGpu {
+  readonly gpu: GPU;
+  readonly globals: object;
+  readonly reason?: undefined;
+}
+export type Found = NodeGpu | { readonly reason: string };
 
-let found: Promise<Found> | undefined;
+/** Dawn crashes where a device outlives the object that it came from. */
+const found: { gpu?: Promise<Found>; none?: Promise<Found> } = {};
 
-/** The same object each time: Dawn crashes where a device outlives the object that it came from. */
+/** The same object each time. */
 export function findGpu(): Promise<Found> {
-  found ??= search();
-  return found;
+  found.gpu ??= search();
+  return found.gpu;
+}
+
+/** One whose devices check what they are asked for, and do nothing. */
+export function findNoGpu(): Promise<Found> {
+  found.none ??= open(["backend=null"]);
+  return found.none;
 }
 
 async function search(): Promise<Found> {
   if (process.platform === "linux") offerSwiftShader();
-  try {
-    const { create, globals } = await import("webgpu");
-    const gpu = create([]);
-    if (await gpu.requestAdapter()) return { gpu, globals };
-  } catch (error) {
-    return { reason: `the package "webgpu" does not load: ${(error as Error).message}` };
-  }
+  const opened = await open([]);
+  if (opened.reason !== undefined || (await opened.gpu.requestAdapter())) return opened;
   if (existsSync(SWIFTSHADER))
     return { reason: `no GPU, and the SwiftShader of ${SWIFTSHADER} does not start` };
   return { reason: `no GPU, and no SwiftShader at ${SWIFTSHADER}. To install it: ${INSTALL}` };
+}
+
+async function open(flags: string[]): Promise<Found> {
+  try {
+    const { create, globals } = await import("webgpu");
+    return { gpu: create(flags), globals };
+  } catch (error) {
+    return { reason: `the package "webgpu" does not load: ${(error as Error).message}` };
+  }
 }
 
 /** Next to the drivers of the machine. The package `webgpu` looks for the loader and reads these variables when it is first used. */
@@ -51,4 +65,19 @@ function loads(library: string): boolean {
   } catch (error) {
     return /did not self-register/.test((error as Error).message); // loaded, and no addon
   }
+}
+
+/** Makes this process look like a browser: navigator.gpu, and WebGPU's classes and constants as globals. Call the result to end that. */
+export function installGlobals({ gpu, globals }: NodeGpu): () => void {
+  const before = Object.getOwnPropertyDescriptors(globalThis) as Record<string, PropertyDescriptor>;
+  const changed = { ...globals, navigator: { gpu } };
+  for (const [name, value] of Object.entries(changed))
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  return () => {
+    for (const name of Object.keys(changed)) {
+      const old = before[name];
+      if (old) Object.defineProperty(globalThis, name, old);
+      else Reflect.deleteProperty(globalThis, name);
+    }
+  };
 }

@@ -1,7 +1,7 @@
 /** Tests that need a GPU, or SwiftShader in its place. */
 
 import { afterAll, beforeAll, describe } from "vitest";
-import { findGpu } from "./adapter.ts";
+import { findGpu, installGlobals } from "./adapter.ts";
 
 const found = await findGpu();
 const devices: GPUDevice[] = [];
@@ -75,18 +75,7 @@ afterAll(async () => {
   if (complaints.length > 0) throw new Error(complaints.splice(0).join("\n"));
 });
 
-/** Makes this process look like a browser with WebGPU: navigator.gpu, and the classes and constants as globals. Call the result to end it. */
+/** Makes this process look like a browser with WebGPU; call the result to end that. */
 export function openGpu(): () => void {
-  const before = Object.getOwnPropertyDescriptors(globalThis) as Record<string, PropertyDescriptor>;
-  const { gpu, globals } = available();
-  const changed = { ...globals, navigator: { gpu } };
-  for (const [name, value] of Object.entries(changed))
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  return () => {
-    for (const name of Object.keys(changed)) {
-      const old = before[name];
-      if (old) Object.defineProperty(globalThis, name, old);
-      else Reflect.deleteProperty(globalThis, name);
-    }
-  };
+  return installGlobals(available());
 }
