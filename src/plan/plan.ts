@@ -261,11 +261,11 @@ export class Plan {
     if (!this.#device || this.#numbers.records.length === 0) return () => {};
     const records = await this.#device.settle();
     return () => {
-      this.spec.parameters.forEach(({ numbers }, tensor) => {
-        for (const name of this.#recorded[tensor] as Set<string>) {
+      this.#recorded.forEach((names, tensor) => {
+        for (const name of names) {
           const value = records[tensor]?.[name] as number;
           if (name === "stepcount") this.spec.counts[tensor] = value;
-          else if (name !== "first") numbers.set(name, value);
+          else if (name !== "first") this.spec.parameters[tensor]?.numbers.set(name, value);
         }
       });
     };

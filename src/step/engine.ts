@@ -258,7 +258,7 @@ export class Engine {
   }
 
   #step(planned: Planned): void {
-    const close = this.#closing();
+    const close = this.#mayGiveUp ? this.#closing() : () => {};
     const committed = this.#launch(planned);
     if (committed !== false) this.mirrors.copyOut();
     this.steps++;

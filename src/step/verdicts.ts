@@ -36,6 +36,6 @@ export class Verdicts {
    * reads after a step, the loss scale above all, then stays what it is until the next one.
    */
   take(): void {
-    for (const committed of this.#heard.splice(0)) this.#open.shift()?.(committed);
+    while (this.#heard.length > 0) this.#open.shift()?.(this.#heard.shift() as boolean);
   }
 }

@@ -173,6 +173,7 @@ export class WebGpuRunner implements DeviceRunner {
           );
       }
     });
+    this.#device.flush(); // whose records these were is disposed of next
   }
 
   runPrograms(phase: number): void {
