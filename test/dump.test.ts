@@ -3,6 +3,7 @@ import { AdamW, compileStep, type DumpStage, tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { parseModule } from "../src/ir/parse.ts";
 import { printModule } from "../src/ir/print.ts";
+import { BACKENDS } from "./backends.ts";
 
 /** AdamW over a small dense layer, after one step. */
 function denseLayer(options: Parameters<typeof compileStep>[1] = {}) {
@@ -19,7 +20,7 @@ const FILES: Readonly<Record<DumpStage, string>> = {
   module: "module.txt",
   fused: "fused.txt",
   kernels: "kernels.txt",
-  wat: "kernels.wat",
+  text: "kernels.wat",
   plan: "plan.txt",
 };
 
@@ -29,6 +30,12 @@ describe("dump", () => {
     await expect(`${withoutLines(step.dump(stage as DumpStage))}\n`).toMatchFileSnapshot(
       `golden/adamw/${file}`,
     );
+  });
+
+  test.each(BACKENDS.filter(({ name }) => name === "webgpu"))("text on $name is what it was", async (on) => {
+    const { step } = denseLayer({ backend: on.backend });
+    await expect(`${step.dump("text")}\n`).toMatchFileSnapshot("golden/adamw/kernels.wgsl");
+    await step.finished();
   });
 
   test.each(["module", "fused", "kernels"] as const)("%s parses back", (stage) => {
@@ -45,7 +52,7 @@ describe("dump", () => {
   test("is the same for every instance, whatever its numbers and shapes, the plan aside", () => {
     const one = denseLayer().step;
     const other = compileStep(new AdamW([tensor([3])], { lr: 0, weightDecay: 0, betas: [0.5, 0] }));
-    for (const stage of ["module", "fused", "kernels", "wat"] as const)
+    for (const stage of ["module", "fused", "kernels", "text"] as const)
       expect(other.dump(stage)).toBe(one.dump(stage));
     expect(other.dump("plan")).not.toBe(one.dump("plan"));
   });
@@ -53,7 +60,7 @@ describe("dump", () => {
   test("the reference backend's text is the printed kernel", () => {
     const { step } = denseLayer({ backend: "reference" });
     const printed = printModule(parseModule(step.dump("kernels")), { sources: false });
-    expect(`module "AdamW"\n\n${step.dump("wat")}`).toBe(printed);
+    expect(`module "AdamW"\n\n${step.dump("text")}`).toBe(printed);
   });
 
   test("follows the optimizer: a flag that was set shows before the next step", () => {

@@ -161,13 +161,13 @@ const HYPERPARAMETERS: Row[] = [
   [
     "an lr that is a string",
     "invalid-hyperparameter",
-    'AdamW, param group 0: lr is a number (or scalars), got "fast"',
+    'AdamW, param group 0: lr is a number (or scalars, or tensors of one element), got "fast"',
     make({ lr: "fast" }),
   ],
   [
     "an lr that is null",
     "invalid-hyperparameter",
-    "AdamW, param group 0: lr is a number (or scalars), got null",
+    "AdamW, param group 0: lr is a number (or scalars, or tensors of one element), got null",
     make({ lr: null }),
   ],
   [
@@ -197,7 +197,7 @@ const HYPERPARAMETERS: Row[] = [
   [
     "betas with a string",
     "invalid-hyperparameter",
-    'AdamW, param group 0: betas is 2 numbers (or scalars), got [0.9, "x"]',
+    'AdamW, param group 0: betas is 2 numbers (or scalars, or tensors of one element), got [0.9, "x"]',
     make({ betas: [0.9, "x"] }),
   ],
   [
@@ -927,7 +927,7 @@ const STATE: Row[] = [
   [
     "an object whose constructor cannot be shown",
     "invalid-state",
-    "state dict: AdamW, param group 0: lr is a number (or scalars), got an object",
+    "state dict: AdamW, param group 0: lr is a number (or scalars, or tensors of one element), got an object",
     setGroup({ lr: JSON.parse('{ "constructor": { "name": { "toString": 1 } } }') }),
   ],
   [

@@ -127,7 +127,7 @@ describe.each(Object.entries(BACKENDS))("scales on %s", (_, makeBackend) => {
     };
     expect(figures(scaled)).toEqual(figures(without));
     expect(figures(scaled)).toMatchObject({ traces: 1, kernels: 1, launches: 1 });
-    for (const stage of ["module", "kernels", "wat", "plan"] as const)
+    for (const stage of ["module", "kernels", "text", "plan"] as const)
       expect(scaled.dump(stage)).toBe(without.dump(stage));
   });
 
@@ -445,10 +445,14 @@ describe.each(Object.entries(BACKENDS))("a hyperparameter that may be null, on %
     [
       "undefined",
       { floor: [null, undefined] },
-      "floor is 2 numbers (or scalars, or null), got [null, undefined]",
+      "floor is 2 numbers (or scalars, or tensors of one element, or null), got [null, undefined]",
     ],
     ["null for a pair", { floor: null }, "floor is 2 numbers, got null"],
-    ["null for what is not nullable", { lr: null }, "lr is a number (or scalars), got null"],
+    [
+      "null for what is not nullable",
+      { lr: null },
+      "lr is a number (or scalars, or tensors of one element), got null",
+    ],
   ])("%s is refused", (_, options, message) => {
     const { optimizer } = start();
     const group = optimizer.paramGroups[0];

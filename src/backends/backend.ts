@@ -205,8 +205,23 @@ export interface DeviceRunner extends Runner {
   submit(verdict?: (committed: boolean) => void): void;
   /** All verdicts so far have been heard; gives what the device remembers, by parameter. */
   settle(): Promise<readonly DeviceRecord[]>;
-  /** Dispatches, copies and bytes copied of a step, for reports. */
-  readonly traffic: { readonly dispatches: number; readonly copies: number; readonly bytes: number };
+  /** Dispatches of the last step. */
+  readonly dispatches: number;
+  readonly report: DeviceReport;
+}
+
+/** Where a device finds a parameter: in memory of ours, in a copy of somebody else's buffer, or in that buffer itself. */
+export type Placement = "arena" | "copied" | "bound";
+
+/** How a step over many buffers is dispatched. */
+export interface DeviceReport {
+  /** Buffer-to-buffer copies of a step, and the bytes that they move: each is read and written. */
+  readonly copies: number;
+  readonly bytes: number;
+  /** By parameter. */
+  readonly placements: readonly Placement[];
+  /** What decides between copying and binding, in words. */
+  readonly rule: string;
 }
 
 export interface Backend {

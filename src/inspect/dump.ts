@@ -8,15 +8,15 @@ import { modulesOf, type Planned } from "../step/planner.ts";
 
 /**
  * - `module`: as traced; `fused`: after all passes; `kernels`: only what the backend prints
- * - `wat`: the backend's text; `plan`: which tensors are touched, by which kernels, in which chunks
+ * - `text`: what the backend compiles, WAT or WGSL; `plan`: which tensors are touched, by which kernels, in which chunks
  */
-export type DumpStage = "module" | "fused" | "kernels" | "wat" | "plan";
+export type DumpStage = "module" | "fused" | "kernels" | "text" | "plan";
 
 const STAGES: Readonly<Record<DumpStage, (engine: Engine) => string>> = {
   module: ({ planned }) => print(planned, ({ traced }) => traced),
   fused: ({ planned }) => print(planned, ({ module }) => module),
   kernels: ({ planned }) => print(planned, ({ module }) => onlyKernels(module)),
-  wat: ({ planned }) => {
+  text: ({ planned }) => {
     const kernels = modulesOf(planned).flatMap(({ kernels }) => kernels);
     return [...new Set(kernels.map(({ text }) => text))].join("\n\n");
   },

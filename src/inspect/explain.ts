@@ -1,4 +1,5 @@
 /** What the compiler made of an optimizer, as data that prints as text. */
+import type { Placement } from "../backends/backend.ts";
 import { type Func, tensorTraffic } from "../ir/module.ts";
 import { totalName } from "../ir/spaces.ts";
 import type { Traffic } from "../plan/layout.ts";
@@ -33,6 +34,19 @@ export interface Explanation {
     readonly what: "parameter" | "gradient";
     readonly bytes: number;
   }[];
+  /** On a GPU; null elsewhere. */
+  readonly device: {
+    /** Of the last step. */
+    readonly dispatches: number;
+    /** Buffer-to-buffer copies a step, and the bytes that they move. */
+    readonly copies: number;
+    readonly bytes: number;
+    /** Parameters whose foreign buffers are copied in and out, and those that are bound where they are, in a dispatch of their own. */
+    readonly copied: readonly string[];
+    readonly bound: readonly string[];
+    /** What decides between the two. */
+    readonly rule: string;
+  } | null;
   /** Why work is in more than one launch. */
   readonly barriers: readonly string[];
   toString(): string;
@@ -60,6 +74,7 @@ export function explain(engine: Engine): Explanation {
     bytes: layouts.map(({ name }, index) => bytesOf(engine, name, index)),
     scales: scalesOf(engine),
     copies: copiesOf(engine),
+    device: deviceOf(engine),
     barriers: kernels.flatMap(barriersOf),
   };
   return Object.defineProperty(explanation, "toString", { value: () => asText(explanation) }) as Explanation;
@@ -112,6 +127,22 @@ function copiesOf({ planned, mirrors }: Engine): Explanation["copies"] {
   ];
 }
 
+function deviceOf({ planned, optimizer }: Engine): Explanation["device"] {
+  const { report } = planned.plan;
+  if (!report) return null;
+  const { copies, bytes, placements, rule } = report;
+  const named = (placement: Placement) =>
+    optimizer.parameters.flatMap(({ name }, index) => (placements[index] === placement ? [name] : []));
+  return {
+    dispatches: planned.plan.launched,
+    copies,
+    bytes,
+    copied: named("copied"),
+    bound: named("bound"),
+    rule,
+  };
+}
+
 function barriersOf({ name, phase, outputs }: Func): string[] {
   return outputs.flatMap(({ target }) => {
     const total = totalName(target);
@@ -121,7 +152,8 @@ function barriersOf({ name, phase, outputs }: Func): string[] {
 }
 
 function asText(explanation: Omit<Explanation, "toString">): string {
-  const { optimizer, backend, classes, kernels, launches, bytes, scales, copies, barriers } = explanation;
+  const { optimizer, backend, classes, kernels, launches, bytes, scales, copies, device, barriers } =
+    explanation;
   const copied = copies.reduce((sum, copy) => sum + copy.bytes, 0);
   return [
     `${optimizer} on ${backend}: ${counted(launches, "launch", "launches")} a step`,
@@ -139,11 +171,23 @@ function asText(explanation: Omit<Explanation, "toString">): string {
       return `  scaled ${products.join(", ")}: ${counted(parameters.length, "parameter")}`;
     }),
     ...barriers.map((barrier) => `  barrier ${barrier}`),
+    ...(device ? deviceText(device) : []),
     copies.length === 0
       ? "  no copies"
       : `  copies ${copied} bytes a step (${counted(copies.length, "tensor")} outside the backend's memory; tensor() makes them inside):`,
     ...copies.slice(0, 10).map(({ parameter, what, bytes }) => `    ${what} "${parameter}": ${bytes} bytes`),
   ].join("\n");
+}
+
+function deviceText(device: NonNullable<Explanation["device"]>): string[] {
+  const { dispatches, copies, bytes, copied, bound, rule } = device;
+  if (copied.length + bound.length === 0)
+    return [`  ${counted(dispatches, "dispatch", "dispatches")}, all tensors in arenas`];
+  return [
+    `  ${counted(dispatches, "dispatch", "dispatches")} over foreign buffers (${rule}):`,
+    `    copied: ${counted(copied.length, "parameter")}, ${counted(copies, "copy", "copies")}, ${bytes} bytes a step`,
+    `    bound, a dispatch each: ${bound.length === 0 ? "none" : bound.join(", ")}`,
+  ];
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

@@ -26,7 +26,7 @@ export async function averagedParameters({
     group.parameters.map(async (parameter) => {
       const data = await (isKept
         ? keptAverage(parameter)
-        : ownAverage(definition, parameter, group.hyperOf(parameter)));
+        : ownAverage(definition, parameter, group.readHyper(parameter)));
       return [parameter.name, new Tensor(new HostStorage(data), parameter.tensor.shape)] as const;
     }),
   );
@@ -44,13 +44,15 @@ function keptAverage({ tensor, slots, numbers }: Parameter): Promise<FloatArray>
 async function ownAverage(
   definition: AnyDefinition,
   parameter: Parameter,
-  hyper: HyperNumbers,
+  read: Promise<HyperNumbers>,
 ): Promise<FloatArray> {
   const slots = elementState(definition, parameter);
   const state = Object.fromEntries(parameter.numbers);
-  const [data, ...values] = (await Promise.all(
-    [parameter.tensor, ...slots.map(([, slot]) => slot)].map(({ storage }) => storage.read()),
-  )) as [FloatArray, ...FloatArray[]];
+  const tensors = [parameter.tensor, ...slots.map(([, slot]) => slot)];
+  const [hyper, data, ...values] = (await Promise.all([
+    read,
+    ...tensors.map(({ storage }) => storage.read()),
+  ])) as [HyperNumbers, FloatArray, ...FloatArray[]];
   if (slots.length === 0) return data;
   return data.map((param, index) => {
     slots.forEach(([name], slot) => {

@@ -1,6 +1,13 @@
+import type { Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
-import type { AnyDefinition, FlagValues, HyperNumbers, HyperValue } from "../trace/definition.ts";
-import { checkFlag, HyperCell, type Scalar, show } from "./hyper.ts";
+import {
+  type AnyDefinition,
+  type FlagValues,
+  type HyperNumbers,
+  type HyperValue,
+  memberNames,
+} from "../trace/definition.ts";
+import { checkFlag, HyperCell, isResident, type Member, numberOf, show } from "./hyper.ts";
 import type { Parameter } from "./parameter.ts";
 import { factorsOf, type ScaledNumbers, type ScaleRule } from "./scales.ts";
 
@@ -8,6 +15,9 @@ import { factorsOf, type ScaledNumbers, type ScaleRule } from "./scales.ts";
  * Parameters that share hyperparameters and flags. Every hyperparameter and flag is a property: reading gives numbers and booleans,
  * assigning checks first (and changes nothing if it throws), a pair such as betas is replaced whole. A number never compiles
  * anything; a flag makes a new class.
+ *
+ * A number may stand in a tensor of one element (`group.assign({ lr: tensor })`), which every step reads, and which a number that is
+ * assigned later is written to. Where that tensor is on a device, reading the property gives the tensor.
  */
 export class ParamGroup {
   readonly index: number;
@@ -22,6 +32,7 @@ export class ParamGroup {
   #flagsKey = "";
   readonly #numbers: Float64Array;
   readonly #scaled: ScaledNumbers[] = [];
+  readonly #residents = new Map<string, Storage>();
 
   /** Throws `invalid-hyperparameter`. */
   constructor(
@@ -48,6 +59,7 @@ export class ParamGroup {
     this.#numbers = new Float64Array(this.#order.reduce((sum, { size }) => sum + size, 0));
     this.assign(options);
     for (const parameter of parameters) parameter.scaled = this.#scaledBy(factorsOf(scales, parameter.name));
+    this.#checkScales(new Map(this.#order.map((cell) => [cell, cell.members])));
     this.refresh();
   }
 
@@ -76,19 +88,43 @@ export class ParamGroup {
 
   /** @internal The hyperparameters as one of the parameters has them. */
   hyperOf({ scaled }: Parameter): HyperNumbers {
-    const hyper = this.hyper;
-    for (const [name, factor] of scaled?.factors ?? []) hyper[name] = (hyper[name] as number) * factor;
-    return hyper;
+    return withFactors(this.hyper, scaled);
   }
 
-  /** @internal A hyperparameter's numbers, and the scalars that stand for some; undefined where there is none of this name. */
-  members(name: string): readonly (number | Scalar)[] | undefined {
+  /** @internal The same, those on a device read. */
+  async readHyper({ scaled }: Parameter): Promise<HyperNumbers> {
+    const hyper = await Promise.all(
+      this.#order.map(async (cell) => [cell.name, cell.shape(await cell.read())] as const),
+    );
+    return withFactors(Object.fromEntries(hyper) as HyperNumbers, scaled);
+  }
+
+  /** @internal A hyperparameter's numbers, and what stands for some; undefined where there is none of this name. */
+  members(name: string): readonly Member[] | undefined {
     return this.#cells[name]?.members;
   }
 
   /** Flags and derived flags: what the maths depends on. */
   get flags(): FlagValues {
     return { ...this.#flags, ...this.#derived };
+  }
+
+  /** @internal Members of hyperparameters that live on a device (`lr`, `betas.0`), and where. */
+  get residents(): ReadonlyMap<string, Storage> {
+    return this.#residents;
+  }
+
+  /** @internal The same with NaN for residents: a number that is loaded goes where only the device reads it. */
+  withoutResidents(hyper: HyperNumbers): HyperNumbers {
+    const known: Record<string, unknown> = { ...hyper };
+    for (const cell of this.#order)
+      if (cell.members.some(isResident)) {
+        const numbers = [hyper[cell.name] as number].flat();
+        known[cell.name] = cell.shape(
+          numbers.map((number, i) => (cell.isResidentAt(i) ? Number.NaN : number)),
+        );
+      }
+    return known as HyperNumbers;
   }
 
   /** @internal Changes whenever a flag does; cheap to compare. */
@@ -101,12 +137,12 @@ export class ParamGroup {
     return Object.keys(this.#derived);
   }
 
-  /** @internal The hyperparameters' numbers in definition order, pairs flat, as of the last `refresh`. */
+  /** @internal The hyperparameters' numbers in definition order, pairs flat, as of the last `refresh`; NaN for residents. */
   get numbers(): Float64Array {
     return this.#numbers;
   }
 
-  /** Sets several at once. Everything is checked before anything is set. Throws `invalid-hyperparameter`. */
+  /** Sets several at once. Everything is checked before anything is set. Throws `invalid-hyperparameter` and `invalid-option`. */
   assign(options: Record<string, unknown>): void {
     const commit = this.prepare(options);
     commit();
@@ -116,7 +152,7 @@ export class ParamGroup {
   prepare(options: Record<string, unknown>): () => void {
     const where = this.#where;
     const known = Object.keys(this.settings);
-    const members: [HyperCell, (number | Scalar)[]][] = [];
+    const members = new Map<HyperCell, readonly Member[]>();
     const flags: FlagValues = {};
     const hyper: Record<string, unknown> = this.hyper;
     for (const [name, value] of Object.entries(options)) {
@@ -131,28 +167,32 @@ export class ParamGroup {
         continue;
       }
       const checked = cell.check(value, where);
-      members.push([cell, checked]);
-      const numbers = checked.map((member) => (typeof member === "number" ? member : member.value));
-      hyper[name] = cell.shape(numbers);
+      members.set(cell, checked);
+      hyper[name] = cell.shape(checked.map(numberOf));
     }
-    this.#checkTogether(hyper as HyperNumbers, { ...this.#flags, ...flags });
+    this.#checkScales(members);
+    const unknown = this.#order.filter((cell) => (members.get(cell) ?? cell.members).some(isResident));
+    this.#checkTogether(hyper as HyperNumbers, { ...this.#flags, ...flags }, unknown);
     return () => {
       for (const [cell, checked] of members) cell.assign(checked);
       Object.assign(this.#flags, flags);
+      this.#findResidents();
       this.#derive();
     };
   }
 
   /**
-   * @internal Reads all numbers afresh, scalars included. Throws `invalid-hyperparameter` for a scalar that was set to something that
-   * is not allowed.
+   * @internal Reads all numbers afresh, scalars and tensors that the host sees included. Throws `invalid-hyperparameter` for one that
+   * was set to something that is not allowed, `disposed` for a tensor that was disposed.
    */
   refresh(): void {
     if (!this.#differs()) return;
     for (const cell of this.#order)
       for (let i = 0; i < cell.size; i++)
-        if (!cell.fits(cell.numberAt(i))) cell.refuseNumber(cell.numberAt(i), this.#where);
-    if (this.#definition.check) this.#checkTogether(this.hyper, this.#flags);
+        if (!cell.isResidentAt(i) && !cell.fits(cell.numberAt(i)))
+          cell.refuseNumber(cell.numberAt(i), this.#where);
+    const unknown = this.#order.filter((cell) => cell.members.some(isResident));
+    if (this.#definition.check) this.#checkTogether(this.hyper, this.#flags, unknown);
     this.#fill(this.#numbers, NO_FACTORS);
     for (const { numbers, factors } of this.#scaled) this.#fill(numbers, factors);
     this.#derive();
@@ -198,14 +238,49 @@ export class ParamGroup {
     this.#flagsKey = Object.values(this.flags).map(Number).join("");
   }
 
-  #checkTogether(hyper: HyperNumbers, flags: FlagValues): void {
-    const problem = this.#definition.check?.(hyper, flags);
-    if (problem) throw new StepjitError("invalid-hyperparameter", `${this.#where}: ${problem}`);
+  #findResidents(): void {
+    this.#residents.clear();
+    for (const { name, members } of this.#order) {
+      const names = memberNames(name, this.#definition.hyper[name]?.default as HyperValue);
+      members.forEach((member, i) => {
+        if (isResident(member)) this.#residents.set(names[i] as string, member.storage);
+      });
+    }
+  }
+
+  /** Numbers that only a device knows cannot be multiplied here. */
+  #checkScales(members: ReadonlyMap<HyperCell, readonly Member[]>): void {
+    for (const [{ name }, all] of members)
+      if (all.some(isResident) && this.#scaled.some(({ factors }) => factors.has(name)))
+        throw new StepjitError(
+          "invalid-option",
+          `${this.#where}: ${name} is scaled by name for some parameters, so it cannot be a tensor on a device`,
+        );
+  }
+
+  /** A rule that has looked at a number which is not known here has nothing to say. */
+  #checkTogether(hyper: HyperNumbers, flags: FlagValues, unknown: readonly HyperCell[]): void {
+    let guessed = false;
+    const watched = { ...hyper };
+    for (const { name } of unknown)
+      Object.defineProperty(watched, name, {
+        get: () => {
+          guessed = true;
+          return hyper[name];
+        },
+      });
+    const problem = this.#definition.check?.(watched, flags);
+    if (problem && !guessed) throw new StepjitError("invalid-hyperparameter", `${this.#where}: ${problem}`);
   }
 
   get #where(): string {
     return `${this.#definition.name}, param group ${this.index}`;
   }
+}
+
+function withFactors(hyper: HyperNumbers, scaled: ScaledNumbers | undefined): HyperNumbers {
+  for (const [name, factor] of scaled?.factors ?? []) hyper[name] = (hyper[name] as number) * factor;
+  return hyper;
 }
 
 const NO_FACTORS: ReadonlyMap<string, number> = new Map();

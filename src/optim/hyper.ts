@@ -1,5 +1,6 @@
 /** Hyperparameters: values, their checks, and the scalars that may stand for them. */
 import { StepjitError } from "../error.ts";
+import { Tensor } from "../tensor.ts";
 import type { HyperMember, HyperNumbers, HyperSpec, HyperValue, HyperValues } from "../trace/definition.ts";
 
 /** One number on the host, f64, that hyperparameters may share: read at every step, changed in place, never compiled in. */
@@ -18,18 +19,41 @@ export function scalar(value: number): Scalar {
   return new Scalar(value);
 }
 
-/** A value as a user may give it: each number may be a `Scalar`, in which NaN stands for null where null is allowed. */
+/**
+ * A value as a user may give it. Each number may be a `Scalar`, in which NaN stands for null where null is allowed, or a tensor of one
+ * element. A tensor on a device is read there, by the step itself: nothing checks its number, and the host does not know it.
+ */
 export type HyperInput<T extends HyperValue> = T extends HyperMember
   ? MemberInput<T>
   : { readonly [I in keyof T]: MemberInput<T[I]> };
 
-type MemberInput<M> = M extends number ? number | Scalar : M;
+type MemberInput<M> = M extends number ? number | Scalar | Tensor : M;
 
-/** One hyperparameter of one group: its members, each a number or bound to a scalar. */
+/** A member of a hyperparameter: a number, or what one is read from at every step. */
+export type Member = number | Scalar | Tensor;
+
+/** Whether only a device knows the number. */
+export function isResident(member: unknown): member is Tensor {
+  return member instanceof Tensor && !member.storage.visible;
+}
+
+/** The current number; NaN where only a device knows it. */
+export function numberOf(member: Member): number {
+  if (typeof member === "number") return member;
+  if (member instanceof Scalar) return member.value;
+  return member.storage.visible ? (member.data[0] as number) : Number.NaN;
+}
+
+/** What users read: null for a NaN, if it may be null. */
+export function orNull({ nullable }: HyperSpec<HyperValue>, number: number): HyperMember {
+  return nullable && Number.isNaN(number) ? null : number;
+}
+
+/** One hyperparameter of one group: its members, each a number, or bound to a scalar or a tensor. */
 export class HyperCell {
   readonly name: string;
   readonly #spec: HyperSpec<HyperValue>;
-  #members: (number | Scalar)[];
+  #members: Member[];
 
   constructor(name: string, spec: HyperSpec<HyperValue>) {
     this.name = name;
@@ -41,26 +65,38 @@ export class HyperCell {
     return this.#members.length;
   }
 
-  /** Numbers, and the scalars that stand for some. */
-  get members(): readonly (number | Scalar)[] {
+  /** Numbers, and the scalars and tensors that stand for some. */
+  get members(): readonly Member[] {
     return this.#members;
   }
 
   /** One of the current numbers. */
   numberAt(index: number): number {
-    const member = this.#members[index] as number | Scalar;
-    return member instanceof Scalar ? member.value : member;
+    return numberOf(this.#members[index] as Member);
   }
 
-  /** The current numbers; NaN stands for null. */
+  isResidentAt(index: number): boolean {
+    return isResident(this.#members[index]);
+  }
+
+  /** The current numbers; NaN stands for null, and for what only a device knows. */
   get numbers(): number[] {
-    return this.#members.map((member) => (member instanceof Scalar ? member.value : member));
+    return this.#members.map(numberOf);
   }
 
-  /** What users read: null for a NaN, if it may be null. */
+  /** The current numbers, those on a device read. */
+  async read(): Promise<number[]> {
+    return Promise.all(
+      this.#members.map(async (member) =>
+        isResident(member) ? ((await member.read())[0] as number) : numberOf(member),
+      ),
+    );
+  }
+
+  /** What users read: the tensor itself where only a device knows the number. */
   get value(): HyperValue {
-    const asRead = (number: number) => (this.#spec.nullable && Number.isNaN(number) ? null : number);
-    return this.shape(this.numbers.map(asRead)) as HyperValue;
+    const asRead = (member: Member) => (isResident(member) ? member : orNull(this.#spec, numberOf(member)));
+    return this.shape(this.#members.map(asRead) as HyperMember[]) as HyperValue;
   }
 
   /** Members as one value: the only one, or all of them, frozen. */
@@ -68,18 +104,20 @@ export class HyperCell {
     return Array.isArray(this.#spec.default) ? Object.freeze(members) : members[0];
   }
 
-  /** Takes checked members: a scalar binds; a number fills the scalar that is bound, or stands for itself. */
-  assign(members: readonly (number | Scalar)[]): void {
+  /** Takes checked members: a scalar or a tensor binds; a number fills the one that is bound, or stands for itself. */
+  assign(members: readonly Member[]): void {
     this.#members = members.map((member, index) => {
       const bound = this.#members[index];
-      if (!(bound instanceof Scalar) || member instanceof Scalar) return member;
-      bound.value = member;
+      if (typeof member !== "number" || bound === undefined || typeof bound === "number") return member;
+      if (bound instanceof Scalar) bound.value = member;
+      else if (bound.disposed) return member;
+      else bound.write([member]);
       return bound;
     });
   }
 
   /** The members of a new value. Throws `invalid-hyperparameter`, naming hyperparameter and group. */
-  check(value: unknown, where: string): (number | Scalar)[] {
+  check(value: unknown, where: string): Member[] {
     const { nullable } = this.#spec;
     const isNumber = !Array.isArray(this.#spec.default);
     const members = isNumber ? [value] : value;
@@ -88,9 +126,18 @@ export class HyperCell {
       return this.#refuse(value, `is ${expected}`, where);
     for (const member of members) {
       if (member === null && nullable) continue;
-      const number = member instanceof Scalar ? member.value : member;
-      if (typeof number !== "number")
-        return this.#refuse(value, `is ${expected} (or scalars${nullable ? ", or null" : ""})`, where);
+      const isMember =
+        typeof member === "number" ||
+        (member instanceof Scalar && typeof member.value === "number") ||
+        (member instanceof Tensor && member.size === 1);
+      if (!isMember)
+        return this.#refuse(
+          value,
+          `is ${expected} (or scalars, or tensors of one element${nullable ? ", or null" : ""})`,
+          where,
+        );
+      if (isResident(member)) continue;
+      const number = numberOf(member);
       if (Number.isNaN(member)) this.refuseNumber(number, where); // a user says null with null
       this.checkNumber(number, where);
     }
@@ -130,7 +177,7 @@ export class HyperCell {
 
 function asMembers(value: HyperValue): number[] {
   const members = (Array.isArray(value) ? value : [value]) as readonly HyperMember[];
-  return members.map((member) => member ?? Number.NaN);
+  return members.map((member) => (isResident(member) ? Number.NaN : (member ?? Number.NaN)));
 }
 
 /** Values as the maths has them. */

@@ -124,7 +124,8 @@ function flagsUnder({ definition }: Optimizer, group: ParamGroup, options: objec
   const settings: Record<string, unknown> = { ...group.settings, ...options };
   const pick = (names: string[]) => Object.fromEntries(names.map((name) => [name, settings[name]]));
   const flags = pick(Object.keys(definition.flags ?? {})) as FlagValues;
-  const derived = definition.derive?.(inNumbers(pick(Object.keys(group.hyper)) as HyperValues), flags) ?? {};
+  const hyper = inNumbers(pick(Object.keys(group.hyper)) as HyperValues);
+  const derived = definition.derive?.(group.withoutResidents(hyper), flags) ?? {};
   return { ...flags, ...derived };
 }
 

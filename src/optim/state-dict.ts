@@ -2,9 +2,17 @@
 import type { FloatArray, Storage } from "../backends/backend.ts";
 import { ELEMENT } from "../ir/extent.ts";
 import { DTYPE_NAMES, type TensorDType } from "../tensor.ts";
-import { count, exists, type StateSpec, type StateSpecs } from "../trace/definition.ts";
+import {
+  count,
+  exists,
+  type HyperSpec,
+  type HyperValue,
+  type StateSpec,
+  type StateSpecs,
+} from "../trace/definition.ts";
 import { withAverage } from "./around/average.ts";
 import type { ParamGroup } from "./group.ts";
+import { isResident, orNull } from "./hyper.ts";
 import { matrixAxes, shapeOver } from "./matrix.ts";
 import { snakeCase } from "./names.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -53,7 +61,7 @@ function collect(optimizer: Optimizer, read: Reader): StateDict {
     const saved = saveParameter(optimizer, parameter, read);
     if (Object.keys(saved).length > 0) state[parameter.index] = saved;
   }
-  return { state, param_groups: savedGroups(optimizer) };
+  return { state, param_groups: savedGroups(optimizer, read) };
 }
 
 /** What a parameter that has state lacks (a flag was switched on, and no step has filled the slot) is null, as in torch. */
@@ -90,21 +98,29 @@ function hasState({ count: steps, numbers, slots }: Parameter): boolean {
   return steps > 0 || numbers.size > 0 || [...slots].some(([name, { live }]) => live && name !== GRAD_SUM);
 }
 
-/** The param groups of a state dict. */
-export function savedGroups(optimizer: Optimizer): SavedGroup[] {
-  return optimizer.paramGroups.map((group) => saveGroup(optimizer, group));
+/** The param groups of a state dict; numbers on a device stay tensors unless they are read. */
+export function savedGroups(optimizer: Optimizer, read: Reader = () => {}): SavedGroup[] {
+  return optimizer.paramGroups.map((group) => saveGroup(optimizer, group, read));
 }
 
-function saveGroup({ named }: Optimizer, group: ParamGroup): SavedGroup {
-  const settings = Object.entries(group.settings).map(([name, value]) => [
-    snakeCase(name),
-    Array.isArray(value) ? [...value] : value,
-  ]);
-  return {
-    ...Object.fromEntries(settings),
+function saveGroup({ definition, named }: Optimizer, group: ParamGroup, read: Reader): SavedGroup {
+  const settings: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(group.settings)) {
+    const key = snakeCase(name);
+    settings[key] = Array.isArray(value) ? [...value] : value;
+    [value].flat().forEach((member: unknown, index) => {
+      if (!isResident(member)) return;
+      read(member.storage, ([number]) => {
+        const saved = orNull(definition.hyper[name] as HyperSpec<HyperValue>, number as number);
+        if (Array.isArray(value)) (settings[key] as unknown[])[index] = saved;
+        else settings[key] = saved;
+      });
+    });
+  }
+  return Object.assign(settings, {
     params: group.parameters.map(({ index }) => index),
     ...(named && { param_names: group.parameters.map(({ name }) => name) }),
-  };
+  });
 }
 
 /** A slot over all elements has the parameter's shape; over fewer axes, one with a 1 for each that is gone. */

@@ -5,6 +5,7 @@
 import type {
   Backend,
   ClassLayout,
+  DeviceReport,
   DeviceRunner,
   NumberTable,
   PhaseText,
@@ -251,7 +252,7 @@ export class Plan {
     const decides = this.#numbers.records.includes("stepcount");
     if (decides) device.submit((committed) => this.onVerdict(committed));
     else device.submit();
-    this.launched = device.traffic.dispatches;
+    this.launched = device.dispatches;
     return decides ? undefined : true;
   }
 
@@ -275,9 +276,9 @@ export class Plan {
     this.#recorded[tensor]?.clear();
   }
 
-  /** Dispatches, copies and bytes copied of the last step on a device. */
-  get traffic(): DeviceRunner["traffic"] | undefined {
-    return this.#device?.traffic;
+  /** How a device dispatches the step. */
+  get report(): DeviceReport | undefined {
+    return this.#device?.report;
   }
 
   dispose(): void {

@@ -2,13 +2,13 @@
 import type { ClassLayout, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import type { ParamGroup } from "../optim/group.ts";
-import { HyperCell, type Scalar } from "../optim/hyper.ts";
+import { HyperCell, type Scalar, show } from "../optim/hyper.ts";
 import { matrixAxes } from "../optim/matrix.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { GRAD_SUM, type Parameter, type Slot } from "../optim/parameter.ts";
 import type { Traffic } from "../plan/layout.ts";
 import type { Plan } from "../plan/plan.ts";
-import { disposedSoFar } from "../tensor.ts";
+import { disposedSoFar, Tensor } from "../tensor.ts";
 import type { StateSpecs } from "../trace/definition.ts";
 import { occasionOf, type StepEvent } from "./events.ts";
 import type { Gradients } from "./gradients.ts";
@@ -23,6 +23,7 @@ import {
   type PlannedModule,
   releasePlan,
 } from "./planner.ts";
+import { checkResidents } from "./residents.ts";
 import { StateShape } from "./state.ts";
 import { Verdicts } from "./verdicts.ts";
 
@@ -95,6 +96,11 @@ export class Engine {
 
   setStepHyper(name: string, value: number | Scalar): void {
     const cell = this.stepHyper.get(name) as HyperCell;
+    if (value instanceof Tensor)
+      throw new StepjitError(
+        "invalid-option",
+        `compileStep: ${cell.name} is a number or a scalar, got ${show(value)}`,
+      );
     cell.assign(cell.check(value, "compileStep"));
   }
 
@@ -228,6 +234,7 @@ export class Engine {
 
   #refreshNumbers(): void {
     for (const group of this.optimizer.paramGroups) group.refresh();
+    checkResidents(this.optimizer, this.options.backend);
     for (const cell of this.stepHyper.values())
       for (const number of cell.numbers) cell.checkNumber(number, "compileStep");
   }

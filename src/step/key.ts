@@ -15,6 +15,8 @@ export function keyOf(optimizer: Optimizer, { backend, numerics, transforms }: E
     ["parameters", String(optimizer.parameters.length)],
     ["state", `revision ${optimizer.revision}`],
   ];
+  const residents = residentsOf(optimizer);
+  if (residents.length > 0) parts.push(["residents", residents.join(", ")]);
   for (const group of optimizer.paramGroups) {
     for (const [flag, value] of Object.entries(group.flags))
       parts.push([flagPart(group.index, flag), String(value)]);
@@ -24,9 +26,18 @@ export function keyOf(optimizer: Optimizer, { backend, numerics, transforms }: E
   return new Map(parts);
 }
 
-/** The flags of all groups, derived ones included: the part of the key that can change without a new revision. */
+/** The flags of all groups, derived ones included, and residents: the part of the key that can change without a new revision. */
 export function flagsKey(optimizer: Optimizer): string {
-  return optimizer.paramGroups.map((group) => group.flagsKey).join("|");
+  const flags = optimizer.paramGroups.map((group) => group.flagsKey).join("|");
+  const residents = residentsOf(optimizer);
+  return residents.length > 0 ? `${flags} ${residents}` : flags;
+}
+
+/** Members of hyperparameters that are on a device in some group, in order. */
+export function residentsOf(optimizer: Optimizer): string[] {
+  const { paramGroups } = optimizer;
+  if (paramGroups.every(({ residents }) => residents.size === 0)) return [];
+  return hyperNames(optimizer).filter((name) => paramGroups.some(({ residents }) => residents.has(name)));
 }
 
 /** Why a derived flag changed: the hyperparameters that left zero, by the flag's part of the key. */

@@ -15,9 +15,10 @@ import { type Compiled, compiledModule, pipelinesOf, textsFor } from "./cache.ts
 import { classify } from "./classes.ts";
 import type { Occasion, StepEvent } from "./events.ts";
 import { GradientReader } from "./gradients.ts";
-import { flagsKey, hyperNames, type Key } from "./key.ts";
+import { flagsKey, hyperNames, type Key, residentsOf } from "./key.ts";
 import type { Mirrors } from "./mirrors.ts";
 import type { EngineOptions } from "./options.ts";
+import { checkInitialState } from "./residents.ts";
 import { missingSlots, placeState } from "./state.ts";
 
 /** One module, compiled and laid out. */
@@ -65,10 +66,11 @@ export function makePlan(order: Order): Planned {
   const { optimizer, options, mirrors, key, occasion, log } = order;
   const { backend, transforms, micro } = options;
   checkParameters(optimizer, backend);
+  checkInitialState(optimizer);
   const { classes, members } = classify(optimizer);
-  const whole = compile(order, optimizer.definition, classes, transforms);
+  const whole = compile(order, optimizer.definition, classes, transforms, residentsOf(optimizer));
   const flat = classes.map((spec) => ({ ...spec, view: "vector" as const })); // sums know no rows
-  const summing = micro && compile(order, microStep, flat, micro, ", micro-step");
+  const summing = micro && compile(order, microStep, flat, micro, [], ", micro-step");
 
   const start = performance.now();
   const modules = summing ? [whole, summing] : [whole];
@@ -133,10 +135,11 @@ function compile(
   definition: AnyDefinition,
   classes: readonly ClassSpec[],
   transforms: readonly TransformDefinition[],
+  hypers: readonly string[],
   what = "",
 ): CompiledModule {
   const { options, occasion, log } = order;
-  const residence = { programs: options.backend.programs, hypers: [] };
+  const residence = { programs: options.backend.programs, hypers };
   const compiled = compiledModule(definition, classes, transforms, residence, (milliseconds) =>
     log({ kind: "trace", ...occasion, milliseconds }),
   );
@@ -196,6 +199,7 @@ function layOut(
       hyperNames: hyperNames(optimizer),
       numberTypes: numberTypesOf(optimizer.definition),
       stepHyper: new Map([...stepHyper].map(([name, cell]) => [name, () => cell.numbers[0] as number])),
+      residents: optimizer.paramGroups.map(({ residents }) => residents),
       inherit,
     },
     backend,

@@ -10,10 +10,11 @@ import type { Step } from "../compile.ts";
 import { StepjitError } from "../error.ts";
 import { withAverage } from "../optim/around/average.ts";
 import { ParamGroup } from "../optim/group.ts";
-import { Scalar, show } from "../optim/hyper.ts";
+import { type Member, Scalar, show } from "../optim/hyper.ts";
 import { readScales } from "../optim/scales.ts";
 import type { SavedState, SavedTensor } from "../optim/state-dict.ts";
 import { withoutTorchOptions } from "../optim/torch-options.ts";
+import { Tensor } from "../tensor.ts";
 import { type AnyDefinition, count, type FlagValues, type StateSpecs } from "../trace/definition.ts";
 import { Binding, type States, type StepOptions, sameShape } from "./binding.ts";
 import type { Face, Settings } from "./faces.ts";
@@ -293,10 +294,12 @@ function listOf(gradients: VariableGradients): NamedTensor[] {
   return Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
 }
 
-/** A hyperparameter as scalars that several groups can share; scalars of the user's own stay theirs. */
-function shared(value: unknown): Scalar | Scalar[] {
-  if (Array.isArray(value)) return value.map((member) => shared(member) as Scalar);
-  return value instanceof Scalar ? value : new Scalar((value as number | null) ?? Number.NaN);
+/** A hyperparameter as scalars that several groups can share; scalars and tensors of the user's own stay theirs. */
+function shared(value: unknown): Exclude<Member, number> | Exclude<Member, number>[] {
+  if (Array.isArray(value)) return value.map((member) => shared(member) as Exclude<Member, number>);
+  return value instanceof Scalar || value instanceof Tensor
+    ? value
+    : new Scalar((value as number | null) ?? Number.NaN);
 }
 
 function asTfTensor(value: number | SavedTensor, isCount: boolean): NamedTensor["tensor"] {

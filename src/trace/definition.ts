@@ -111,10 +111,14 @@ export interface OptimizerDefinition<
   readonly flags?: Readonly<Record<F, boolean>>;
   /**
    * Flags that follow from hyperparameters: how a zero drops state. Runs on the host. Once true for a group, it stays true, since
-   * the state is there: going back to zero is data, and the update has to say what it means (`momentum !== 0 ? … : …`).
+   * the state is there: going back to zero is data, and the update has to say what it means (`momentum !== 0 ? … : …`). A number that
+   * is in a device's memory is NaN here, for which `momentum !== 0` holds: what might be needed is there.
    */
   readonly derive?: (hyper: Widened<H>, flags: Readonly<Record<F, boolean>>) => D;
-  /** A rule over several hyperparameters and flags, checked wherever one of them is set; returns what is wrong. */
+  /**
+   * A rule over several hyperparameters and flags, checked wherever one of them is set; returns what is wrong. Where it looks at a number
+   * in a device's memory, which is NaN here, what it returns is ignored.
+   */
   readonly check?: (hyper: Widened<H>, flags: Readonly<Record<F, boolean>>) => string | undefined;
   /** State slots in torch's order and with torch's names; `step: count` where the step count is part of the state. */
   readonly state?: {

@@ -203,6 +203,6 @@ test("both modules are in the log and in the dumps", () => {
   ]);
   expect(step.dump("module")).toContain('module "Micro-step + sum"');
   expect(step.dump("kernels")).toContain("state.grad_sum' = ");
-  expect(step.dump("wat").match(/\(module/g)).toHaveLength(2);
+  expect(step.dump("text").match(/\(module/g)).toHaveLength(2);
   backend.dispose();
 });

@@ -1,4 +1,4 @@
-// Kernels of phase 0.
+// AdamW f32: phase 0
 
 struct Launch {
   first: u32,
@@ -44,7 +44,7 @@ fn class_0(chunk: vec4u, thread: u32) {
   let v15 = scalars[slots + 5u];                                         // %15 = broadcast scalar 5
   let v17 = scalars[slots + 6u];                                         // %17 = broadcast scalar 6
 
-  for (var i = first + thread; i < end; i += 256u) {
+  for (var i = first + thread; i < end; i += 64u) {
     let param = params[param_at + i];                                      // %0 = param
     let grad = load_grad(grad_at + i, grad_beside_param);                  // %1 = grad
     let exp_avg = states[exp_avg_at + i];                                  // %2 = state exp_avg
@@ -69,7 +69,7 @@ fn class_0(chunk: vec4u, thread: u32) {
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,

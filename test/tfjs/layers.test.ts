@@ -2,9 +2,8 @@ import * as tf from "@tensorflow/tfjs";
 import { Adafactor, AdamW, LAMB, Lion, RMSprop, ScheduleFreeAdamW } from "stepjit";
 import { type CompiledOptimizer, compileOptimizer, compileStep } from "stepjit/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { BACKENDS, numbers, useBackend } from "./support.ts";
-
-const ROWS = 64;
+import { lossCurve, makeData, makeModel } from "./network.ts";
+import { BACKENDS, useBackend } from "./support.ts";
 
 /** One of each kind: element-wise, rows and columns, norms, signs, numbers of the parameter's own. */
 const OURS: Readonly<Record<string, () => CompiledOptimizer>> = {
@@ -16,49 +15,6 @@ const OURS: Readonly<Record<string, () => CompiledOptimizer>> = {
     compileOptimizer(RMSprop, { lr: 0.01, centered: true, momentum: 0.5 }, { swa: { every: 2 } }),
   ScheduleFreeAdamW: () => compileOptimizer(ScheduleFreeAdamW, { lr: 0.03 }, { ema: 0.9 }),
 };
-
-/** A dense classifier whose start depends on nothing but the seeds. */
-function makeModel(): tf.Sequential {
-  const dense = (units: number, seed: number, rest: object) =>
-    tf.layers.dense({ units, kernelInitializer: tf.initializers.glorotUniform({ seed }), ...rest });
-  return tf.sequential({
-    layers: [
-      dense(16, 1, { inputShape: [8], activation: "relu" }),
-      dense(12, 2, { activation: "tanh" }),
-      dense(3, 3, { activation: "softmax" }),
-    ],
-  });
-}
-
-function makeData(): [tf.Tensor2D, tf.Tensor2D] {
-  const xs = numbers(ROWS * 8, 7);
-  const classes = Array.from({ length: ROWS }, (_, row) =>
-    (xs[8 * row] as number) > 0.3 ? 2 : (xs[8 * row + 1] as number) > 0 ? 1 : 0,
-  );
-  return [
-    tf.tensor2d(xs, [ROWS, 8]),
-    tf.tidy(() => tf.oneHot(tf.tensor1d(classes, "int32"), 3).toFloat() as tf.Tensor2D),
-  ];
-}
-
-/** The loss of every batch. */
-async function lossCurve(optimizer: tf.Optimizer, epochs: number): Promise<number[]> {
-  const model = makeModel();
-  const [xs, ys] = makeData();
-  const losses: number[] = [];
-  model.compile({ optimizer, loss: "categoricalCrossentropy", metrics: ["accuracy"] });
-  await model.fit(xs, ys, {
-    epochs,
-    batchSize: 16,
-    shuffle: false,
-    verbose: 0,
-    yieldEvery: "never",
-    callbacks: { onBatchEnd: (_, logs) => void losses.push(logs?.loss as number) },
-  });
-  tf.dispose([xs, ys]);
-  model.dispose();
-  return losses;
-}
 
 describe.each(BACKENDS)("model.fit on the %s backend", (backend) => {
   beforeAll(() => useBackend(backend));

@@ -54,7 +54,7 @@ export function emitKernels(
   const helpers = helpersFor(functions.join("\n"));
   const text = [...helpers, ...functions, "", ...printMain(printed, layouts.length), ""];
   return [
-    `// Kernels of phase ${phase}.`,
+    `// ${kernels.map(({ name }) => name).join(", ")}: phase ${phase}`,
     "",
     ...declareBindings(KERNEL_BINDINGS, accessesIn(text.join("\n"), printed)),
     ...text,

@@ -1,7 +1,16 @@
 /** The tables of one plan in GPU memory, and steps over them: one command buffer a step, never waited for. */
 import { StepjitError } from "../../error.ts";
 import { totalPlaces } from "../../plan/layout.ts";
-import type { ClassLayout, DeviceRecord, DeviceRunner, RowOf, Storage, Tables } from "../backend.ts";
+import type {
+  ClassLayout,
+  DeviceRecord,
+  DeviceReport,
+  DeviceRunner,
+  Placement,
+  RowOf,
+  Storage,
+  Tables,
+} from "../backend.ts";
 import { BindGroups, type ByBinding } from "./bind-groups.ts";
 import { COPY_DST, type Device, UNIFORM } from "./device.ts";
 import {
@@ -22,7 +31,7 @@ import {
 } from "./layout.ts";
 import type { Memory, Place } from "./memory.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
-import { Staging } from "./staging.ts";
+import { RULE, Staging } from "./staging.ts";
 import { type Segment, WebGpuStorage } from "./storage.ts";
 import { Table } from "./table.ts";
 import { type Bound, baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
@@ -238,8 +247,16 @@ export class WebGpuRunner implements DeviceRunner {
     );
   }
 
-  get traffic() {
-    return { dispatches: this.#dispatches, ...this.#staging.traffic };
+  get dispatches(): number {
+    return this.#dispatches;
+  }
+
+  get report(): DeviceReport {
+    const placements = this.#bound.map(({ storages }, tensor): Placement => {
+      if (this.#staging.holds(tensor)) return "copied";
+      return storages.some((storage) => storage?.kind === "foreign") ? "bound" : "arena";
+    });
+    return { ...this.#staging.traffic, placements, rule: RULE };
   }
 
   /** The step that runs may go on: buffers are destroyed once the device is done with them. */

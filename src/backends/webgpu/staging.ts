@@ -15,6 +15,8 @@ import { type Segment, WebGpuStorage } from "./storage.ts";
  */
 export const DIRECT_BYTES = 64 * 1024;
 
+export const RULE = `copied below ${DIRECT_BYTES / 1024} KiB, where three copies cost less than a dispatch`;
+
 interface Copy {
   readonly source: WebGpuStorage;
   readonly copy: WebGpuStorage;
@@ -59,6 +61,11 @@ export class Staging {
     ]);
     this.#copies[role][tensor] = { source, copy, place, written };
     return copy;
+  }
+
+  /** Whether kernels use a copy of anything of this tensor. */
+  holds(tensor: number): boolean {
+    return STAGED_ROLES.some((role) => this.#copies[role][tensor] !== undefined);
   }
 
   /** Copies of a step in which all take part, and their bytes: each is read and written. */

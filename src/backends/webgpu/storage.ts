@@ -68,7 +68,7 @@ export class WebGpuStorage implements Storage {
   }
 
   write(data: FloatArray): void {
-    const numbers = data instanceof Float32Array ? data : Float32Array.from(data);
+    const numbers = unshared(data);
     for (const { home, offset, start, length } of this.#segments)
       this.device.write(home.buffer, offset, numbers, start, length);
   }
@@ -103,6 +103,12 @@ export class WebGpuStorage implements Storage {
     this.#release();
     this.#release = () => {};
   }
+}
+
+/** Numbers that a queue can read: not every implementation reads shared memory, which WebAssembly's is; Node's ends the process. */
+function unshared(data: FloatArray): Float32Array {
+  const isShared = typeof SharedArrayBuffer !== "undefined" && data.buffer instanceof SharedArrayBuffer;
+  return data instanceof Float32Array && !isShared ? data : Float32Array.from(data);
 }
 
 /** Elements written at once where memory is filled. */

@@ -2,7 +2,7 @@
 import { StepjitError } from "../../error.ts";
 import { type AnyDefinition, memberNames } from "../../trace/definition.ts";
 import type { ParamGroup } from "../group.ts";
-import { Scalar } from "../hyper.ts";
+import { isResident, type Member, numberOf } from "../hyper.ts";
 
 /** One group's new numbers. */
 export type Assignment = Readonly<Record<string, number>>;
@@ -12,9 +12,16 @@ export function schedulable({ hyper }: AnyDefinition): string[] {
   return Object.entries(hyper).flatMap(([name, spec]) => memberNames(name, spec.default));
 }
 
+/** Throws `unsupported` for a number that only a device knows. */
 export function readMember(group: ParamGroup, member: string): number {
   const bound = memberOf(group, member);
-  return bound instanceof Scalar ? bound.value : bound;
+  if (isResident(bound))
+    throw new StepjitError(
+      "unsupported",
+      `param group ${group.index}: ${member} is a tensor on a device, and schedulers go on from numbers that the host knows: write ` +
+        "the tensor yourself, or give a number or a scalar",
+    );
+  return numberOf(bound);
 }
 
 /**
@@ -44,11 +51,11 @@ function settingsOf(group: ParamGroup, assignment: Assignment): Record<string, u
 
 /** Groups may share a scalar as long as they agree on its value. */
 function checkShared(who: string, groups: readonly ParamGroup[], assignments: readonly Assignment[]): void {
-  const seen = new Map<Scalar, { group: number; member: string; value: number }>();
+  const seen = new Map<Member, { group: number; member: string; value: number }>();
   groups.forEach((group, index) => {
     for (const [member, value] of Object.entries(assignments[index] ?? {})) {
       const bound = memberOf(group, member);
-      if (!(bound instanceof Scalar)) continue;
+      if (typeof bound === "number") continue;
       const first = seen.get(bound);
       if (first && first.value !== value)
         throw new StepjitError(
@@ -61,9 +68,9 @@ function checkShared(who: string, groups: readonly ParamGroup[], assignments: re
   });
 }
 
-function memberOf(group: ParamGroup, member: string): number | Scalar {
+function memberOf(group: ParamGroup, member: string): Member {
   const [name, index = 0] = split(member);
-  return group.members(name)?.[index] as number | Scalar;
+  return group.members(name)?.[index] as Member;
 }
 
 function split(member: string): [name: string, index?: number] {

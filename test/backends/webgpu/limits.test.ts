@@ -2,9 +2,9 @@
 import { Adafactor, Adam, Adan, LAMB, SGD } from "stepjit";
 import { expect, test } from "vitest";
 import { WebGpu } from "../../../src/webgpu.ts";
-import { expectSame } from "../../properties/compare.ts";
 import type { AnyOptimizerClass } from "../../optim/subjects.ts";
 import { train } from "../../optim/training.ts";
+import { expectSame } from "../../properties/compare.ts";
 import { counted } from "./counted.ts";
 import { describeOnGpu, fullLimits, testDevice } from "./gpu.ts";
 
