@@ -44,6 +44,10 @@ export class BindGroups {
     return group;
   }
 
+  dispose(): void {
+    for (const buffer of this.#dummies.values()) buffer.destroy();
+  }
+
   clear(): void {
     this.#known.clear();
   }

@@ -52,9 +52,9 @@ export class Arena implements Home {
     return offset;
   }
 
-  /** Whether so many bytes more would fit at its end; where they do, the buffer is made large enough. */
+  /** Whether so many bytes more fit; where they do not but would in a larger buffer, it gets one. */
   hasRoomFor(bytes: number): boolean {
-    return this.#reserve(this.#top + bytes);
+    return this.#gaps.some((gap) => gap.bytes >= bytes) || this.#reserve(this.#top + bytes);
   }
 
   destroy(): void {

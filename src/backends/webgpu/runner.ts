@@ -277,6 +277,7 @@ export class WebGpuRunner implements DeviceRunner {
     for (const buffer of Object.values(this.#buffers)) buffer.destroy();
     for (const { home, offset, bytes } of this.#totals) home.free(offset, bytes);
     this.#staging.dispose();
+    this.#bindGroups.dispose();
   }
 
   #layout(tensor: number): ClassLayout {
