@@ -5,7 +5,7 @@ import { highlight } from "./highlight.ts";
 
 const STAGES: Readonly<Record<string, (step: Step) => string>> = {
   Summary: (step) => String(step.explain()),
-  "Kernel text": (step) => step.dump("wat"),
+  "Kernel text": (step) => step.dump("text"),
   "Launch plan": (step) => step.dump("plan"),
 };
 
