@@ -15,6 +15,13 @@ const FLAGS = [
   "--disable-sync",
 ];
 
+/** WebGPU on SwiftShader, which needs no graphics card. */
+export const WEBGPU = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+] as const;
+
 const executablePath = PLACES.find((path) => existsSync(path));
 
 /**
@@ -27,9 +34,9 @@ export function canLaunch(file: string): boolean {
   return false;
 }
 
-export async function launch(): Promise<Browser> {
+export async function launch(flags: readonly string[] = []): Promise<Browser> {
   if (!executablePath) throw new Error(missing());
-  return chromium.launch({ executablePath, args: FLAGS, timeout: 15_000 });
+  return chromium.launch({ executablePath, args: [...FLAGS, ...flags], timeout: 60_000 });
 }
 
 function missing(): string {
