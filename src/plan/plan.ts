@@ -104,8 +104,7 @@ export class Plan {
     this.#numbers = (works[0] as PhaseWork).numbers;
     this.#recorded = spec.parameters.map(() => new Set());
     this.#phases = this.#planPhases(works);
-    const remembers = this.#numbers.records.length > 0;
-    this.#ownRows = spec.classes.map(({ name }) => remembers || readsOwn(spec.module, name));
+    this.#ownRows = spec.classes.map(({ name }) => this.remembers || readsOwn(spec.module, name));
     this.#numberNames = spec.classes.map(({ name }) => numbersRead(spec.module, name));
     const { chunks, spans } = chunkTable(
       spec.parameters.map(({ dims, classIndex }) => ({
@@ -256,9 +255,14 @@ export class Plan {
     return decides ? undefined : true;
   }
 
+  /** Whether the device keeps numbers of parameters that the host does not compute. */
+  get remembers(): boolean {
+    return this.#numbers.records.length > 0;
+  }
+
   /** All verdicts have been heard. Gives what makes counts and state of one number what the device said when this was called. */
   async settle(): Promise<() => void> {
-    if (!this.#device || this.#numbers.records.length === 0) return () => {};
+    if (!this.#device || !this.remembers) return () => {};
     const records = await this.#device.settle();
     return () => {
       this.#recorded.forEach((names, tensor) => {

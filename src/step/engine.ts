@@ -264,11 +264,10 @@ export class Engine {
     this.steps++;
     if (planned.micro) this.#startCycle();
     if (this.options.zeroGrad) planned.gradients[committed === false ? "zeroAll" : "zeroCopied"]();
-    if (committed === undefined) this.#verdicts.open(close);
-    else {
-      close(committed);
-      this.#takeBack(planned.plan);
-    }
+    if (planned.plan.remembers) this.#verdicts.open(committed === undefined ? close : undefined);
+    if (committed === undefined) return;
+    close(committed);
+    this.#takeBack(planned.plan);
   }
 
   /** What follows from whether the coming step is committed. */

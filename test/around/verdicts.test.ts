@@ -1,6 +1,7 @@
 /** Steps that are queued on a device which decides whether they are committed: what the host makes of it, and when. */
 import { setTimeout } from "node:timers/promises";
-import { compileStep, GradScaler, type Optimizer, Rprop, SGD, type Tensor } from "stepjit";
+import { compileStep, defineOptimizer, GradScaler, type Optimizer, Rprop, SGD, type Tensor } from "stepjit";
+import { add, mul, sub, sum } from "stepjit/ops";
 import { beforeAll, expect, test } from "vitest";
 import { WebGpu } from "../../src/webgpu.ts";
 import { describeOnGpu, testDevice } from "../backends/webgpu/gpu.ts";
@@ -117,6 +118,32 @@ describeOnGpu("verdicts of a device", () => {
     expect((await optimizer.stateDict()).state[0]).toBeDefined(); // that waited for the second one
     expect(countOf(optimizer)).toEqual([1]);
     expect(await numbersOf(w)).toEqual([9, 18]);
+  });
+
+  test("numbers that a device computes and keeps are read back too, though it decides on nothing", async () => {
+    const Summed = defineOptimizer({
+      name: "Summed",
+      hyper: { lr: { default: 1 } },
+      state: { n: { extent: "param", init: 1 } },
+      update({ param, grad, state, hyper }) {
+        state.n = add(state.n, sum(grad));
+        return sub(param, mul(hyper.lr, state.n));
+      },
+    });
+    const w = gpu.tensor([10, 20], [2]);
+    const optimizer = new Summed({ w });
+    const step = compileStep(optimizer, { backend: gpu });
+    step([Float32Array.of(1, 1)]);
+    step([Float32Array.of(2, 0)]);
+    optimizer.addParamGroup({ params: { late: gpu.tensor([0], [1]) } });
+    step([Float32Array.of(0, 0), Float32Array.of(7)]);
+    const saved = await optimizer.stateDict();
+    expect([saved.state[0]?.n, saved.state[1]?.n]).toEqual([5, 8]);
+    expect(await numbersOf(w)).toEqual([10 - 3 - 5 - 5, 20 - 3 - 5 - 5]);
+    optimizer.loadStateDict({ ...saved, state: { 0: { n: 100 }, 1: { n: 1 } } });
+    step([Float32Array.of(0, 0), null]);
+    await step.finished();
+    expect(await numbersOf(w)).toEqual([-3 - 100, 7 - 100]);
   });
 
   test("another step of the optimizer has to wait", async () => {

@@ -23,6 +23,16 @@ export function expectSame(actual: readonly Snapshot[], expected: readonly Snaps
   compareAll(actual, expected, Object.is);
 }
 
+/** The same for arrays, whose differences `toEqual` would print at length. */
+export function expectSameArrays(
+  actual: readonly ArrayLike<number>[],
+  expected: readonly ArrayLike<number>[],
+): void {
+  const snapshot = (arrays: readonly ArrayLike<number>[]): Snapshot =>
+    new Map(arrays.map((numbers, index) => [`array ${index}`, { double: false, numbers }]));
+  expectSame([snapshot(actual)], [snapshot(expected)]);
+}
+
 function compareAll(
   actual: readonly Snapshot[],
   expected: readonly Snapshot[],

@@ -8,11 +8,12 @@ export type ByBinding = readonly (GPUBufferBinding | undefined)[];
 
 interface Known {
   readonly pipeline: WebGpuPipeline;
-  readonly buffers: readonly GPUBuffer[];
+  /** As the text declares them. */
+  readonly bindings: readonly GPUBufferBinding[];
   readonly group: GPUBindGroup;
 }
 
-/** Bind groups by the buffers in them: in the steady state none is made. */
+/** Bind groups by what is bound in them: in the steady state none is made. */
 export class BindGroups {
   readonly #device: Device;
   readonly #known = new Map<string, Known[]>();
@@ -22,7 +23,7 @@ export class BindGroups {
     this.#device = device;
   }
 
-  /** `buffers` by binding number. `place`: for what in a step; at one place offsets and sizes never change. What a text declares and nobody has is a dummy. */
+  /** `buffers` by binding number. `place`: for what in a step. What a text declares and nobody has is a dummy. */
   of(pipeline: WebGpuPipeline, place: string, buffers: ByBinding): GPUBindGroup {
     const known = this.#known.get(place) ?? [];
     this.#known.set(place, known);
@@ -30,16 +31,18 @@ export class BindGroups {
       (candidate) => candidate.pipeline === pipeline && this.#fits(candidate, buffers),
     );
     if (index >= 0) return (known[index] as Known).group;
-    const entries = pipeline.declared.map(({ binding }) => ({
-      binding,
-      resource: buffers[binding] ?? { buffer: this.#dummy(binding) },
-    }));
+    const bindings = pipeline.declared.map(
+      ({ binding }) => buffers[binding] ?? { buffer: this.#dummy(binding) },
+    );
     const group = this.#device.gpu.createBindGroup({
       label: pipeline.label,
       layout: pipeline.layout,
-      entries,
+      entries: pipeline.declared.map(({ binding }, i) => ({
+        binding,
+        resource: bindings[i] as GPUBufferBinding,
+      })),
     });
-    known.unshift({ pipeline, buffers: entries.map(({ resource }) => resource.buffer), group });
+    known.unshift({ pipeline, bindings, group });
     known.length = Math.min(known.length, KEPT);
     return group;
   }
@@ -48,14 +51,13 @@ export class BindGroups {
     for (const buffer of this.#dummies.values()) buffer.destroy();
   }
 
-  clear(): void {
-    this.#known.clear();
-  }
-
-  #fits({ pipeline, buffers }: Known, wanted: ByBinding): boolean {
-    return pipeline.declared.every(
-      ({ binding }, i) => buffers[i] === (wanted[binding]?.buffer ?? this.#dummy(binding)),
-    );
+  #fits({ pipeline, bindings }: Known, wanted: ByBinding): boolean {
+    return pipeline.declared.every(({ binding }, i) => {
+      const { buffer, offset, size } = bindings[i] as GPUBufferBinding;
+      const other = wanted[binding];
+      if (!other) return buffer === this.#dummy(binding);
+      return buffer === other.buffer && offset === other.offset && size === other.size;
+    });
   }
 
   #dummy(binding: number): GPUBuffer {

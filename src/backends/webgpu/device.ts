@@ -52,6 +52,7 @@ export class Device {
     this.workgroups = gpu.limits.maxComputeWorkgroupsPerDimension;
     void gpu.lost.then(({ reason, message }) => {
       this.#error ??= new StepjitError("device-error", `the WebGPU device was lost (${reason}): ${message}`);
+      for (const wake of this.#waiting) wake();
     });
   }
 
@@ -143,9 +144,24 @@ export class Device {
   /** Resolves once all that was submitted is done. Throws `device-error` and `out-of-memory`. */
   async finished(): Promise<void> {
     this.flush();
-    await Promise.race([this.gpu.queue.onSubmittedWorkDone(), this.gpu.lost]);
+    await this.#doneOrLost();
     await this.#heard();
     this.check();
+  }
+
+  /** What waits for submitted work. A race with `lost` would leave something with that promise each time. */
+  readonly #waiting = new Set<() => void>();
+
+  async #doneOrLost(): Promise<void> {
+    if (this.#error) return;
+    let wake = () => {};
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    this.#waiting.add(wake);
+    this.gpu.queue.onSubmittedWorkDone().then(wake, wake);
+    await woken;
+    this.#waiting.delete(wake);
   }
 
   /** Errors are told in promises of their own: lets those that are settled be heard. */

@@ -83,9 +83,10 @@ export class WebGpuRunner implements DeviceRunner {
     this.#launches = new Table(device, "launches", UNIFORM | COPY_DST);
     this.#rowTable = new Table(device, "rows");
     this.#scalars = new Table(device, "scalars");
-    this.#scalars.resize(rowsAt(numbers) + tensors.length * rowFloats(classes));
+    this.#scalars.reserve(rowsAt(numbers) + tensors.length * rowFloats(classes));
+    this.#rowTable.reserve(2 * 4 * tensors.length);
     this.#hypers = new Table(device, "hypers");
-    this.#hypers.resize(groups * numbers.hypers.length);
+    this.#hypers.reserve(groups * numbers.hypers.length);
     const stride = Math.max(0, ...phases.map(({ totals }) => totals));
     const places = Math.max(1, groups, tensors.length);
     const bufferOf = (label: string, floats: number) => device.createBuffer(label, Math.max(16, 4 * floats));
@@ -108,8 +109,11 @@ export class WebGpuRunner implements DeviceRunner {
     const isTensor = name === "param" || name === "grad";
     // Who has no gradient may be given a state slot to read instead: any place will do.
     const given = name === "grad" && storage.kind === "state" ? undefined : storage;
-    const place = isTensor ? this.#staging.standInFor(tensor, name, given, written.includes(name)) : storage;
     const { storages } = this.#bound[tensor] as Bound & { storages: (WebGpuStorage | undefined)[] };
+    const bindable = name !== "grad" || !this.#isOutOfReach(given, storages[roles.indexOf("param")]);
+    const place = isTensor
+      ? this.#staging.standInFor(tensor, name, given, { written: written.includes(name), bindable })
+      : storage;
     const before = storages[role];
     if (before === place) return;
     storages[role] = place;
@@ -118,6 +122,7 @@ export class WebGpuRunner implements DeviceRunner {
 
   setActive(tensor: number, active: boolean): void {
     this.#active[tensor] = active;
+    if (!active) this.#letGo(tensor);
     for (const row of this.#built?.rows[tensor] ?? []) this.#setFlags(row, tensor);
   }
 
@@ -333,9 +338,7 @@ export class WebGpuRunner implements DeviceRunner {
       }
     });
     this.#built = built;
-    this.#writeLaunches(built);
     this.#writeRows();
-    this.#bindGroups.clear();
     return built;
   }
 
@@ -369,6 +372,21 @@ export class WebGpuRunner implements DeviceRunner {
         length: lengths[i] as number,
       }));
     });
+  }
+
+  /** A gradient that the parameter's binding, a window of their common buffer, does not reach. */
+  #isOutOfReach(gradient: WebGpuStorage | undefined, parameter: WebGpuStorage | undefined): boolean {
+    const [buffer, other] = [gradient, parameter].map((one) => one?.segments[0]?.home.buffer);
+    return buffer !== undefined && buffer === other && buffer.size > this.#device.bindingBytes;
+  }
+
+  /** Who takes no part is not bound to a gradient of earlier steps, whose owner may destroy it. */
+  #letGo(tensor: number): void {
+    const { storages } = this.#bound[tensor] as { storages: (WebGpuStorage | undefined)[] };
+    const role = this.#layout(tensor).roles.indexOf("grad");
+    if (storages[role]?.kind !== "foreign") return;
+    storages[role] = undefined;
+    this.#built = undefined;
   }
 
   /** Another tensor in the same buffers is a word of the tables. */
@@ -457,7 +475,7 @@ export class WebGpuRunner implements DeviceRunner {
   /** What programs have to know of parameters, and then of rows. */
   #writeRows(): void {
     const { tensors, chunks } = this.#tables;
-    const table = new Uint32Array(4 * Math.max(1, this.#rows.length + tensors.length));
+    const table = new Uint32Array(4 * (this.#rows.length + tensors.length));
     this.#rows.forEach((row, index) => {
       let masks = 0;
       for (const [name, bit] of Object.entries(MASK_BITS))

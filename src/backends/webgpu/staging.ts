@@ -18,9 +18,9 @@ export const DIRECT_BYTES = 64 * 1024;
 export const RULE = `copied below ${DIRECT_BYTES / 1024} KiB, where three copies cost less than a dispatch`;
 
 interface Copy {
-  readonly source: WebGpuStorage;
+  /** Undefined where it is not needed now: its place is kept. */
+  source: WebGpuStorage | undefined;
   readonly copy: WebGpuStorage;
-  readonly place: Place;
   /** Whether the step writes it. */
   readonly written: boolean;
 }
@@ -42,30 +42,28 @@ export class Staging {
     };
   }
 
-  /** What kernels are to use in a tensor's place: a copy, where it is small and somebody else's. */
+  /** What kernels are to use in a tensor's place: a copy, where it is small and somebody else's, or where it cannot be `bindable`. */
   standInFor(
     tensor: number,
     role: Role,
     source: WebGpuStorage | undefined,
-    written: boolean,
+    { written, bindable }: { written: boolean; bindable: boolean },
   ): WebGpuStorage | undefined {
     const known = this.#copies[role][tensor];
-    if (known && known.source === source) return known.copy;
-    if (known) known.place.home.free(known.place.offset, known.place.bytes);
-    this.#copies[role][tensor] = undefined;
-    if (source?.kind !== "foreign" || bufferOf(source).size >= DIRECT_BYTES) return source;
-    const [place] = this.#memory[role].allocate([4 * source.length]) as [Place];
-    const { home, offset } = place;
-    const copy = new WebGpuStorage(this.#device, "tensor", [
-      { home, offset, start: 0, length: source.length },
-    ]);
-    this.#copies[role][tensor] = { source, copy, place, written };
+    const copied = source && (!bindable || isSmall(source)) ? source : undefined;
+    if (known) known.source = copied;
+    if (!copied) return source;
+    if (known) return known.copy;
+    const [{ home, offset }] = this.#memory[role].allocate([4 * copied.length]) as [Place];
+    const segment = { home, offset, start: 0, length: copied.length };
+    const copy = new WebGpuStorage(this.#device, "tensor", [segment]);
+    this.#copies[role][tensor] = { source: copied, copy, written };
     return copy;
   }
 
   /** Whether kernels use a copy of anything of this tensor. */
   holds(tensor: number): boolean {
-    return STAGED_ROLES.some((role) => this.#copies[role][tensor] !== undefined);
+    return STAGED_ROLES.some((role) => this.#copies[role][tensor]?.source !== undefined);
   }
 
   /** Copies of a step in which all take part, and their bytes: each is read and written. */
@@ -73,10 +71,10 @@ export class Staging {
     let [copies, bytes] = [0, 0];
     for (const role of STAGED_ROLES)
       for (const copy of this.#copies[role]) {
-        if (!copy) continue;
+        if (!copy?.source) continue;
         const times = copy.written ? 2 : 1;
         copies += times;
-        bytes += times * 8 * copy.source.length;
+        bytes += times * 8 * copy.copy.length;
       }
     return { copies, bytes };
   }
@@ -84,14 +82,14 @@ export class Staging {
   copyIn(encoder: GPUCommandEncoder, isActive: readonly boolean[]): void {
     for (const role of STAGED_ROLES)
       this.#copies[role].forEach((copy, tensor) => {
-        if (copy && isActive[tensor]) encodeCopy(encoder, copy.source, copy.copy);
+        if (copy?.source && isActive[tensor]) encodeCopy(encoder, copy.source, copy.copy);
       });
   }
 
   copyOut(encoder: GPUCommandEncoder, isActive: readonly boolean[]): void {
     for (const role of STAGED_ROLES)
       this.#copies[role].forEach((copy, tensor) => {
-        if (copy?.written && isActive[tensor]) encodeCopy(encoder, copy.copy, copy.source);
+        if (copy?.source && copy.written && isActive[tensor]) encodeCopy(encoder, copy.copy, copy.source);
       });
   }
 
@@ -103,8 +101,8 @@ export class Staging {
   }
 }
 
-function bufferOf({ segments }: WebGpuStorage): GPUBuffer {
-  return (segments[0] as Segment).home.buffer;
+function isSmall({ kind, segments }: WebGpuStorage): boolean {
+  return kind === "foreign" && (segments[0] as Segment).home.buffer.size < DIRECT_BYTES;
 }
 
 function encodeCopy(encoder: GPUCommandEncoder, from: WebGpuStorage, to: WebGpuStorage): void {

@@ -28,25 +28,23 @@ export class Table {
     return this.#buffer;
   }
 
-  /** Zeroes, so many words. */
-  resize(words: number): void {
-    this.replace(new Uint32Array(words));
+  /** Room for so many words; where there is less, all are zero. */
+  reserve(words: number): void {
+    if (words <= this.#words.length) return;
+    this.#buffer?.destroy();
+    this.#buffer = undefined;
+    this.#words = new Uint32Array(words);
+    this.#floats = new Float32Array(this.#words.buffer);
+    this.#from = 0;
+    this.#to = words;
   }
 
-  /** Takes this array over. */
+  /** The first words, from now on. */
   replace(words: Uint32Array): void {
-    if (words.length > this.#words.length) {
-      this.#buffer?.destroy();
-      this.#buffer = undefined;
-    }
-    this.#words = words as Uint32Array<ArrayBuffer>;
-    this.#floats = new Float32Array(
-      words.buffer,
-      words.byteOffset,
-      words.length,
-    ) as Float32Array<ArrayBuffer>;
-    this.#from = 0;
-    this.#to = words.length;
+    this.reserve(words.length);
+    words.forEach((word, index) => {
+      this.setWord(index, word);
+    });
   }
 
   word(index: number): number | undefined {
@@ -60,8 +58,9 @@ export class Table {
   }
 
   setFloat(index: number, value: number): void {
+    const before = this.#words[index];
     this.#floats[index] = value;
-    this.#touch(index);
+    if (this.#words[index] !== before) this.#touch(index);
   }
 
   /** Uploads what has changed since the last time. */

@@ -1,10 +1,12 @@
 /** Small limits: arenas are several, tensors are cut, and the numbers are the same to the bit. */
-import { Adafactor, Adam, Adan, LAMB, SGD } from "stepjit";
+import { Adafactor, Adam, Adan, compileStep, LAMB, SGD, type Tensor } from "stepjit";
 import { expect, test } from "vitest";
+import { COPY_DST, COPY_SRC, STORAGE } from "../../../src/backends/webgpu/device.ts";
 import { WebGpu } from "../../../src/webgpu.ts";
+import { numbers } from "../../models.ts";
 import type { AnyOptimizerClass } from "../../optim/subjects.ts";
 import { train } from "../../optim/training.ts";
-import { expectSame } from "../../properties/compare.ts";
+import { expectSame, expectSameArrays } from "../../properties/compare.ts";
 import { counted } from "./counted.ts";
 import { describeOnGpu, fullLimits, testDevice } from "./gpu.ts";
 
@@ -56,6 +58,28 @@ describeOnGpu("bindings of 512 KiB", () => {
     // More than one dispatch a launch: that is what is tested here.
     expect(counts.dispatches).toBeGreaterThan(3 * 4);
     for (const backend of [large, small]) backend.dispose();
+  });
+
+  test("a parameter and its gradient may lie in one buffer that is larger", async () => {
+    const device = await testDevice(await fullLimits());
+    const gpu = new WebGpu(limited(device, { maxStorageBufferBindingSize: 512 * KIB }), undefined);
+    const length = 250_001;
+    const [start, gradient] = [1, 2].map((seed) => Float32Array.from(numbers(length, seed)));
+    const buffer = device.createBuffer({ size: 8 * length, usage: STORAGE | COPY_SRC | COPY_DST });
+    const ours = [
+      gpu.tensor(start as Float32Array, [length]),
+      gpu.tensor(gradient as Float32Array, [length]),
+    ];
+    const theirs = [gpu.wrap(buffer, [length]), gpu.wrap(buffer, [length], 4 * length)];
+    theirs[0]?.write(start as Float32Array);
+    theirs[1]?.write(gradient as Float32Array);
+    for (const [parameter, grad] of [ours, theirs] as [Tensor, Tensor][]) {
+      const step = compileStep(new Adam([parameter], { lr: 0.1 }), { backend: gpu });
+      for (let i = 0; i < 3; i++) step([grad]);
+    }
+    const read = (tensors: Tensor[]) => Promise.all(tensors.map((one) => one.read()));
+    expectSameArrays(await read(theirs), await read(ours));
+    gpu.dispose();
   });
 
   test("a tensor that no buffer holds is refused", async () => {
