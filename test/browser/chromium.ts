@@ -36,7 +36,7 @@ export function canLaunch(file: string): boolean {
 
 export async function launch(flags: readonly string[] = []): Promise<Browser> {
   if (!executablePath) throw new Error(missing());
-  return chromium.launch({ executablePath, args: [...FLAGS, ...flags], timeout: 15_000 });
+  return chromium.launch({ executablePath, args: [...FLAGS, ...flags], timeout: 60_000 });
 }
 
 function missing(): string {
