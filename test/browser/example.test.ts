@@ -45,7 +45,7 @@ const STEPS_A_TURN = 2;
 /** What Chromium itself says where it has no adapter. */
 const CHROMIUMS_OWN = ["No available adapters."];
 
-describe.runIf(canLaunch("test/browser/example.test.ts"))("the example page", () => {
+describe.runIf(canLaunch("the example page"))("the example page", () => {
   let folder: string;
   let site: Site;
 

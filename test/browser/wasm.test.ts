@@ -25,7 +25,7 @@ const SETTINGS: readonly { name: string; headers: OutgoingHttpHeaders; isolated:
     },
   ];
 
-describe.runIf(canLaunch("test/browser/wasm.test.ts"))("wasm in a browser", () => {
+describe.runIf(canLaunch("wasm in a browser"))("wasm in a browser", () => {
   let browser: Browser;
   let folder: string;
   let inNode: Record<Setup, Outcome>;

@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { sayLeftOut } from "../left-out.ts";
 import { numbers } from "../models.ts";
 import { type Options, PAPER, PaperParameter } from "../optim/paper.ts";
 import { dispatchesOf, SUBJECTS, type Subject } from "../optim/subjects.ts";
@@ -13,7 +14,6 @@ import { ISOLATION, type Opened, open, PATIENCE } from "./opened.ts";
 import { buildPage, type Site, serve } from "./site.ts";
 import { installSpies, THREADS } from "./spies.ts";
 
-const FILE = "test/browser/webgpu.test.ts";
 /** On webgpu division and sqrt may be off by 2.5 units in the last place. */
 const TOLERANCE = { webgpu: 5e-6, wasm: 2e-6 };
 
@@ -32,7 +32,7 @@ const LAMB: GoldenCase = paperCase("LAMB", [[40, 50], [4, 6], [6], []], {
   adaptive: true,
 });
 
-describe.runIf(canLaunch(FILE))("webgpu in a browser", () => {
+describe.runIf(canLaunch("webgpu in a browser"))("webgpu in a browser", () => {
   let browser: Browser;
   let folder: string;
   let site: Site;
@@ -50,7 +50,7 @@ describe.runIf(canLaunch(FILE))("webgpu in a browser", () => {
     if (offered) return;
     missing = `Chromium ${browser.version()} offers no WebGPU adapter, not even SwiftShader`;
     if (process.env.CI === "true") throw new Error(missing);
-    process.stderr.write(`\nSKIPPED: ${FILE}, all tests: ${missing}\n\n`);
+    sayLeftOut("webgpu in a browser", missing);
   }, 3 * PATIENCE);
 
   beforeEach(({ skip }) => skip(missing !== undefined, missing));
