@@ -44,6 +44,7 @@ export class Arena implements Home {
 
   /** The offset of zero-filled memory; undefined where this arena cannot hold it. */
   allocate(bytes: number): number | undefined {
+    if (!this.#isSound) return undefined;
     const gap = this.#gaps.findIndex((candidate) => candidate.bytes >= bytes);
     if (gap >= 0) return this.#fillGap(gap, bytes);
     if (!this.#reserve(this.#top + bytes)) return undefined;
@@ -81,17 +82,23 @@ export class Arena implements Home {
     return offset;
   }
 
+  /** False once it is known that there is no memory for its buffer. */
+  get #isSound(): boolean {
+    return this.#device.failureOf(this.#buffer) === undefined;
+  }
+
   /** Moves into a larger buffer where this one is too small. */
   #reserve(bytes: number): boolean {
-    if (bytes > this.#limit) return false;
+    if (bytes > this.#limit || !this.#isSound) return false;
     if (bytes <= this.#buffer.size) return true;
     const old = this.#buffer;
     this.#buffer = this.#device.createBuffer(
       this.#label,
       Math.min(this.#limit, Math.max(bytes, 2 * old.size)),
     );
-    this.#device.encode((encoder) => encoder.copyBufferToBuffer(old, 0, this.#buffer, 0, this.#top));
     this.#device.flush();
+    this.#device.encode((encoder) => encoder.copyBufferToBuffer(old, 0, this.#buffer, 0, this.#top));
+    this.#device.flush("webgpu", () => {}); // there may be no memory, which is told elsewhere
     old.destroy();
     return true;
   }
@@ -150,6 +157,7 @@ export class Memory {
   }
 
   #arenaFor(bytes: number): Arena {
+    this.#device.check();
     const known = this.#arenas.find((arena) => arena.hasRoomFor(bytes));
     if (known) return known;
     const { bindingBytes, bufferBytes } = this.#device;
