@@ -4,12 +4,12 @@ import type { GpuContender, GpuEntry } from "./contenders/webgpu/contender.ts";
 import { copy } from "./contenders/webgpu/copy.ts";
 import { flat, perTensor } from "./contenders/webgpu/hand-written.ts";
 import { stepjit } from "./contenders/webgpu/stepjit.ts";
-import { tfjs, tfjsBackend } from "./contenders/webgpu/tfjs.ts";
+import { stepjitTfjs, tfjs, tfjsBackend } from "./contenders/webgpu/tfjs.ts";
 import { lackOfMemory } from "./memory.ts";
 import type { Shapes } from "./problem.ts";
 
 /** What has parameters has to agree with the first. */
-export const GPU_ENTRIES: readonly GpuEntry[] = [flat, perTensor, copy, stepjit, tfjs];
+export const GPU_ENTRIES: readonly GpuEntry[] = [flat, perTensor, copy, stepjit, stepjitTfjs, tfjs];
 
 export interface Running {
   readonly entry: GpuEntry;

@@ -1,9 +1,10 @@
 /** The backends that all optimizers are tested on. Another one is another entry. */
-import { type Backend, reference, type Tensor, wasm } from "stepjit";
+import { type Backend, reference, wasm } from "stepjit";
 import { afterAll } from "vitest";
-import { Tensor as TensorClass } from "../src/tensor.ts";
 import { WebGpu } from "../src/webgpu.ts";
 import { fullLimits, isOffered, testDevice } from "./backends/webgpu/gpu.ts";
+
+export { tensorOn } from "./tensor-on.ts";
 
 export interface TestedBackend {
   readonly name: string;
@@ -70,14 +71,3 @@ export const THREADED: readonly TestedBackend[] = [
   ...BACKENDS,
   tested({ name: "wasm, 2 threads", make: () => wasm({ threads: 2 }), threads: 2 }),
 ];
-
-/** A tensor in a backend's own memory. */
-export function tensorOn(
-  backend: Backend,
-  data: Float32Array | Float64Array,
-  shape: readonly number[],
-): Tensor {
-  const storage = backend.allocate(data instanceof Float32Array ? "f32" : "f64", data.length);
-  storage.write(data);
-  return new TensorClass(storage, shape);
-}

@@ -1048,13 +1048,13 @@ const COMPILATION: Row[] = [
   [
     "an unknown dump stage",
     "invalid-option",
-    'dump: no stage "wgsl"; there are module, fused, kernels, wat, plan',
+    'dump: no stage "wgsl"; there are module, fused, kernels, text, plan',
     ({ step }) => step.dump("wgsl" as Bad),
   ],
   [
     "a dump stage that every object has",
     "invalid-option",
-    'dump: no stage "constructor"; there are module, fused, kernels, wat, plan',
+    'dump: no stage "constructor"; there are module, fused, kernels, text, plan',
     ({ step }) => step.dump("constructor" as Bad),
   ],
 ];

@@ -173,7 +173,7 @@ function asText(explanation: Omit<Explanation, "toString">): string {
     ...barriers.map((barrier) => `  barrier ${barrier}`),
     ...(device ? deviceText(device) : []),
     copies.length === 0
-      ? "  no copies"
+      ? `  no copies${device ? " from or to the host" : ""}`
       : `  copies ${copied} bytes a step (${counted(copies.length, "tensor")} outside the backend's memory; tensor() makes them inside):`,
     ...copies.slice(0, 10).map(({ parameter, what, bytes }) => `    ${what} "${parameter}": ${bytes} bytes`),
   ].join("\n");

@@ -36,7 +36,7 @@ import { checkScalesMatch, readScales, type Scale, type ScaleRule } from "./scal
 import { type StateDict, stateDict } from "./state-dict.ts";
 import { type TorchOptions, withoutTorchOptions } from "./torch-options.ts";
 
-/** Options of a group: hyperparameters (numbers or scalars) and flags, all optional. */
+/** Options of a group: hyperparameters (numbers, scalars, tensors of one element) and flags, all optional. */
 export type GroupOptions<H extends HyperValues, F extends string> = {
   readonly [K in keyof H]?: HyperInput<H[K]>;
 } & { readonly [K in F]?: boolean } & TorchOptions;

@@ -108,8 +108,7 @@ export class Plan {
     this.#numbers = (works[0] as PhaseWork).numbers;
     this.#recorded = spec.parameters.map(() => new Set());
     this.#phases = this.#planPhases(works);
-    const remembers = this.#numbers.records.length > 0;
-    this.#ownRows = spec.classes.map(({ name }) => remembers || readsOwn(spec.module, name));
+    this.#ownRows = spec.classes.map(({ name }) => this.remembers || readsOwn(spec.module, name));
     this.#numberNames = spec.classes.map(({ name }) => numbersRead(spec.module, name));
     const { chunks, spans } = chunkTable(
       spec.parameters.map(({ dims, classIndex }) => ({
@@ -263,16 +262,21 @@ export class Plan {
     return decides ? undefined : true;
   }
 
+  /** Whether the device keeps numbers of parameters that the host does not compute. */
+  get remembers(): boolean {
+    return this.#numbers.records.length > 0;
+  }
+
   /** All verdicts have been heard. Gives what makes counts and state of one number what the device said when this was called. */
   async settle(): Promise<() => void> {
-    if (!this.#device || this.#numbers.records.length === 0) return () => {};
+    if (!this.#device || !this.remembers) return () => {};
     const records = await this.#device.settle();
     return () => {
-      this.spec.parameters.forEach(({ numbers }, tensor) => {
-        for (const name of this.#recorded[tensor] as Set<string>) {
+      this.#recorded.forEach((names, tensor) => {
+        for (const name of names) {
           const value = records[tensor]?.[name] as number;
           if (name === "stepcount") this.spec.counts[tensor] = value;
-          else if (name !== "first") numbers.set(name, value);
+          else if (name !== "first") this.spec.parameters[tensor]?.numbers.set(name, value);
         }
       });
     };

@@ -30,7 +30,8 @@ export interface AroundOptions {
   readonly clipValue?: number | Scalar;
   /**
    * Unscales the gradients by the scaler's scale, and skips the whole step where one of them is not finite: nothing is written then,
-   * and no step counted. The scaler adapts after each step.
+   * and no step counted. The scaler adapts after each step. A device tells later whether it skipped a step: the scaler adapts, and
+   * `stats.skipped` counts, at the end of a later step or in `finished()`. Of several steps skipped under one scale, the first lowers it.
    */
   readonly scaler?: GradScaler;
   /**

@@ -268,17 +268,16 @@ export class Engine {
   }
 
   #step(planned: Planned): void {
-    const close = this.#closing();
+    const close = this.#mayGiveUp ? this.#closing() : () => {};
     const committed = this.#launch(planned);
     if (committed !== false) this.mirrors.copyOut();
     this.steps++;
     if (planned.micro) this.#startCycle();
     if (this.options.zeroGrad) planned.gradients[committed === false ? "zeroAll" : "zeroCopied"]();
-    if (committed === undefined) this.#verdicts.open(close);
-    else {
-      close(committed);
-      this.#takeBack(planned.plan);
-    }
+    if (planned.plan.remembers) this.#verdicts.open(committed === undefined ? close : undefined);
+    if (committed === undefined) return;
+    close(committed);
+    this.#takeBack(planned.plan);
   }
 
   /** What follows from whether the coming step is committed. */

@@ -39,7 +39,8 @@ export class Mirrors {
 
   /** True while steps have written what the parameters do not have yet. */
   get areAhead(): boolean {
-    return [...this.#mirrors.values()].some(isAhead);
+    for (const mirror of this.#mirrors.values()) if (isAhead(mirror)) return true;
+    return false;
   }
 
   /** Before a step. Gives the bytes that are copied for it, out again included where that is done right after the step. */

@@ -6,13 +6,15 @@ import { count, exists } from "../trace/definition.ts";
 
 /** Throws `unsupported` for one that the backend does not read. */
 export function checkResidents({ definition, paramGroups }: Optimizer, backend: Backend): void {
-  for (const { index, residents } of paramGroups)
+  for (const { index, residents } of paramGroups) {
+    if (residents.size === 0) continue;
     for (const [name, storage] of residents)
       if (backend.programs !== "device" || !backend.owns(storage))
         throw new StepjitError(
           "unsupported",
           `${definition.name}, param group ${index}: ${name} is a tensor in a device's memory, which ${backend.name} does not reach`,
         );
+  }
 }
 
 /** Throws `unsupported` for state that starts from one: it is filled by the host. */

@@ -54,7 +54,8 @@ export function missingSlots(
         parameter,
         name,
         kept: kept?.live ? kept.storage : undefined,
-        place: { dtype, length, overElements: extent === ELEMENT, view, dims },
+        // In slabs of one element, rows and columns are elements, too.
+        place: { dtype, length, overElements: extent === ELEMENT || view === "vector", view, dims },
       });
     }
   return missing;

@@ -1,18 +1,21 @@
-/** Steps whose commit the device decides: the host goes on as if they were all committed, and hears later which were. */
+/**
+ * Steps of which the device knows more than the host: numbers that it computed and keeps, and, where it decides that, whether they were
+ * committed. The host goes on as if they all were, and hears later which were.
+ */
 
 /** What is carried out when a step's verdict is taken. */
 type Close = (committed: boolean) => void;
 
 export class Verdicts {
-  /** Steps that were launched, and those after which the host has read back what the device counts. */
+  /** Steps that were launched, and those after which the host has read back what the device keeps. */
   launched = 0;
   settled = 0;
   readonly #open: Close[] = [];
   readonly #heard: boolean[] = [];
 
-  /** A step was launched. */
-  open(close: Close): void {
-    this.#open.push(close);
+  /** A step was launched; `close` where the device decides on it. */
+  open(close?: Close): void {
+    if (close) this.#open.push(close);
     this.launched++;
   }
 
@@ -21,7 +24,7 @@ export class Verdicts {
     this.#heard.push(committed);
   }
 
-  /** Steps whose verdict was taken. */
+  /** Steps on which no verdict is missing. */
   get taken(): number {
     return this.launched - this.#open.length;
   }
@@ -36,6 +39,6 @@ export class Verdicts {
    * reads after a step, the loss scale above all, then stays what it is until the next one.
    */
   take(): void {
-    for (const committed of this.#heard.splice(0)) this.#open.shift()?.(committed);
+    while (this.#heard.length > 0) this.#open.shift()?.(this.#heard.shift() as boolean);
   }
 }

@@ -50,6 +50,11 @@ export class Stage {
     this.on = on;
   }
 
+  /** Launches of a step: on a device, what finishes reductions there is launched too. */
+  launches(onHost: number, onDevice: number): number {
+    return this.on.backend.programs === "host" ? onHost : onDevice;
+  }
+
   /** Always from the same numbers. */
   start(name: OptimizerName, options: CompileOptions = {}): Scene {
     const groups = LAYOUT.map((group, index) => ({

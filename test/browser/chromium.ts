@@ -1,6 +1,7 @@
 /** The browser that tests drive: a Chromium that is installed, never one that is downloaded. */
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
+import { sayLeftOut } from "../left-out.ts";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const INSTALL = "apt-get update && apt-get install -y chromium";
@@ -15,21 +16,28 @@ const FLAGS = [
   "--disable-sync",
 ];
 
+/** WebGPU on SwiftShader, which needs no graphics card. */
+export const WEBGPU = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+] as const;
+
 const executablePath = PLACES.find((path) => existsSync(path));
 
 /**
- * Whether the tests of this file can run; says so on stderr where they cannot. On a continuous integration machine (CI=true) they
+ * Whether the tests of this name can run; says so on stderr where they cannot. On a continuous integration machine (CI=true) they
  * run all the same, and fail: a missing browser must not go unnoticed there.
  */
-export function canLaunch(file: string): boolean {
+export function canLaunch(name: string): boolean {
   if (executablePath || process.env.CI === "true") return true;
-  process.stderr.write(`\nSKIPPED: ${file}, all tests: ${missing()}\n\n`);
+  sayLeftOut(name, missing());
   return false;
 }
 
-export async function launch(): Promise<Browser> {
+export async function launch(flags: readonly string[] = []): Promise<Browser> {
   if (!executablePath) throw new Error(missing());
-  return chromium.launch({ executablePath, args: FLAGS, timeout: 15_000 });
+  return chromium.launch({ executablePath, args: [...FLAGS, ...flags], timeout: 60_000 });
 }
 
 function missing(): string {

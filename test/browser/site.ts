@@ -8,16 +8,16 @@ import { fileURLToPath } from "node:url";
 import stepjit from "stepjit/plugin";
 import { build } from "vite";
 
-/** Bundles test/browser/page as a user's project would, minified and with the plugin; returns the folder. */
-export async function buildPage(): Promise<string> {
-  const outDir = await mkdtemp(join(tmpdir(), "stepjit-page-"));
+/** Bundles a folder of test/browser as a user's project would, minified and with the plugin; returns where it is. */
+export async function buildPage(name: "page" | "lab"): Promise<string> {
+  const outDir = await mkdtemp(join(tmpdir(), `stepjit-${name}-`));
   await build({
-    root: fileURLToPath(new URL("./page", import.meta.url)),
+    root: fileURLToPath(new URL(name, import.meta.url)),
     configFile: false,
     logLevel: "warn",
     plugins: [stepjit.vite()],
     resolve: { conditions: ["stepjit-src", "module", "browser", "production"] },
-    build: { outDir, emptyOutDir: true, target: "esnext" },
+    build: { outDir, emptyOutDir: true, target: "esnext", chunkSizeWarningLimit: 5000 },
   });
   return outDir;
 }

@@ -1,22 +1,16 @@
 /** The default backend in a real browser: what a page that trains gets, with shared memory and without. */
 import { rm } from "node:fs/promises";
 import type { OutgoingHttpHeaders } from "node:http";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { canLaunch, launch } from "./chromium.ts";
+import { ISOLATION, type Opened, open, PATIENCE } from "./opened.ts";
 import type { Report } from "./page/main.ts";
 import { type Outcome, type Setup, train } from "./page/training.ts";
 import { buildPage, type Site, serve } from "./site.ts";
 import { installSpies, THREADS } from "./spies.ts";
 
 const SETUPS: readonly Setup[] = ["AdamW", "Damped"];
-/** Milliseconds for anything that a page or the browser is asked to do. */
-const PATIENCE = 15_000;
-
-const ISOLATION = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-};
 const NO_EVAL = { "Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src blob:" };
 
 const SETTINGS: readonly { name: string; headers: OutgoingHttpHeaders; isolated: boolean; evals: boolean }[] =
@@ -31,14 +25,14 @@ const SETTINGS: readonly { name: string; headers: OutgoingHttpHeaders; isolated:
     },
   ];
 
-describe.runIf(canLaunch("test/browser/wasm.test.ts"))("wasm in a browser", () => {
+describe.runIf(canLaunch("wasm in a browser"))("wasm in a browser", () => {
   let browser: Browser;
   let folder: string;
   let inNode: Record<Setup, Outcome>;
 
   beforeAll(async () => {
     browser = await launch();
-    folder = await buildPage();
+    folder = await buildPage("page");
     inNode = { AdamW: await train("AdamW"), Damped: await train("Damped") };
   }, 2 * PATIENCE);
 
@@ -54,7 +48,7 @@ describe.runIf(canLaunch("test/browser/wasm.test.ts"))("wasm in a browser", () =
 
     beforeAll(async () => {
       site = await serve(folder, headers);
-      opened = await open(browser, site.url);
+      opened = await open(browser, site.url, installSpies);
       report = await opened.ask("training at load", () => stepjit.report);
     }, 2 * PATIENCE);
 
@@ -155,40 +149,6 @@ describe.runIf(canLaunch("test/browser/wasm.test.ts"))("wasm in a browser", () =
     });
   });
 });
-
-interface Opened {
-  readonly page: Page;
-  /** Console errors, warnings and uncaught errors, of workers too. */
-  readonly complaints: readonly string[];
-  /** What a function gives in the page; rejects, with the page's complaints, where that takes too long. */
-  ask<T>(what: string, run: () => T | Promise<T>): Promise<T>;
-  ask<T, A>(what: string, run: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
-}
-
-async function open(browser: Browser, url: string): Promise<Opened> {
-  const page = await browser.newPage();
-  const complaints: string[] = [];
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack ?? error}`));
-  page.on("crash", () => complaints.push("the page crashed"));
-  await installSpies(page);
-  await page.goto(url, { timeout: PATIENCE });
-  const ask = (what: string, run: (argument: never) => unknown, argument?: unknown) =>
-    within(page.evaluate(run as () => unknown, argument as undefined), () => {
-      return `${what}: no answer within ${PATIENCE} ms; complaints: ${complaints.join("\n") || "none"}`;
-    });
-  return { page, complaints, ask: ask as Opened["ask"] };
-}
-
-async function within<T>(answer: Promise<T>, describe: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(describe())), PATIENCE);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
-}
 
 interface Counted {
   readonly outcome: Outcome;

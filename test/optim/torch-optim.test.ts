@@ -16,7 +16,8 @@ import {
 } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { expectClose, numbers } from "../models.ts";
-import { GOLDEN_CASES, gradientsOf, startCase } from "./torch.ts";
+import { GOLDEN_CASES } from "./torch.ts";
+import { gradientsOf, startCase } from "./torch-case.ts";
 
 type Make = new (params: object, options?: object) => Optimizer;
 

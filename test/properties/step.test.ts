@@ -1,7 +1,7 @@
 /** Random definitions on random parameters: the compiled step does what the maths says. */
 import fc from "fast-check";
 import { wasm } from "stepjit";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Module } from "../../src/ir/module.ts";
 import { printModule } from "../../src/ir/print.ts";
 import { verifyModule } from "../../src/ir/verify.ts";
@@ -15,8 +15,6 @@ import { inDouble } from "../oracle.ts";
 import { expectClose, expectSame } from "./compare.ts";
 import { anyMaths, elementWise, optimizerOf } from "./definitions.ts";
 import { runOn, runOnOracle, type Scenario, scenario, singles } from "./scenario.ts";
-
-vi.setConfig({ testTimeout: 60_000 });
 
 /** Fixed, so that a run can be repeated; fast-check prints it with the path of a failure. */
 const SEED = 20_240_611;

@@ -50,6 +50,10 @@ export class BindGroups {
     return group;
   }
 
+  dispose(): void {
+    for (const buffer of this.#dummies.values()) buffer.destroy();
+  }
+
   #make({ label, layout, declared }: WebGpuPipeline, bindings: readonly GPUBufferBinding[]): GPUBindGroup {
     const entries = declared.map(({ binding }, i) => ({
       binding,

@@ -106,11 +106,11 @@ export class WebGpuBackend implements Backend {
   }
 
   /**
-   * About a thousand workgroups, so that every core of a GPU has some, of at least 16 elements a thread: reading the tables costs a
+   * About a thousand workgroups, so that every core of a GPU has some, of at least 32 elements a thread: reading the tables costs a
    * workgroup as much as a few elements.
    */
   chunkElements(total: number): number {
-    return 2 ** Math.min(14, Math.max(10, Math.floor(Math.log2(total / 1024))));
+    return 2 ** Math.min(14, Math.max(11, Math.floor(Math.log2(total / 1024))));
   }
 
   compile(text: string): Pipeline {

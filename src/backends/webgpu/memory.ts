@@ -44,7 +44,6 @@ export class Arena implements Home {
 
   /** The offset of zero-filled memory; undefined where this arena cannot hold it. */
   allocate(bytes: number): number | undefined {
-    if (!this.#isSound) return undefined;
     const gap = this.#gaps.findIndex((candidate) => candidate.bytes >= bytes);
     if (gap >= 0) return this.#fillGap(gap, bytes);
     if (!this.#reserve(this.#top + bytes)) return undefined;
@@ -53,9 +52,10 @@ export class Arena implements Home {
     return offset;
   }
 
-  /** Whether so many bytes more would fit at its end; where they do, the buffer is made large enough. */
+  /** Whether so many bytes more fit; where they do not but would in a larger buffer, it gets one. Not where that could not be made. */
   hasRoomFor(bytes: number): boolean {
-    return this.#reserve(this.#top + bytes);
+    if (this.#device.failureOf(this.#buffer)) return false;
+    return this.#gaps.some((gap) => gap.bytes >= bytes) || this.#reserve(this.#top + bytes);
   }
 
   destroy(): void {
@@ -82,14 +82,9 @@ export class Arena implements Home {
     return offset;
   }
 
-  /** False once it is known that there is no memory for its buffer. */
-  get #isSound(): boolean {
-    return this.#device.failureOf(this.#buffer) === undefined;
-  }
-
   /** Moves into a larger buffer where this one is too small. */
   #reserve(bytes: number): boolean {
-    if (bytes > this.#limit || !this.#isSound) return false;
+    if (bytes > this.#limit) return false;
     if (bytes <= this.#buffer.size) return true;
     const old = this.#buffer;
     this.#buffer = this.#device.createBuffer(

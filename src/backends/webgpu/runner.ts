@@ -186,6 +186,7 @@ export class WebGpuRunner implements DeviceRunner {
           );
       }
     });
+    this.#flush(); // whose records these were is disposed of next
   }
 
   runPrograms(phase: number): void {
@@ -287,6 +288,7 @@ export class WebGpuRunner implements DeviceRunner {
     for (const buffer of Object.values(this.#buffers)) buffer.destroy();
     for (const { home, offset, bytes } of this.#totals) home.free(offset, bytes);
     this.#staging.dispose();
+    this.#bindGroups.dispose();
   }
 
   #layout(tensor: number): ClassLayout {

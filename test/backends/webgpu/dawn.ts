@@ -1,7 +1,7 @@
-/** GPU devices without a GPU: Dawn's null backend, which only validates, and SwiftShader, which computes on the CPU. */
-import { existsSync } from "node:fs";
+/** WGSL without a GPU: a device that validates texts. */
 import { afterAll } from "vitest";
-import { create, globals } from "webgpu";
+import { globals } from "webgpu";
+import { findNoGpu } from "./adapter.ts";
 
 /** What browsers have as globals. */
 export const { GPUBufferUsage, GPUMapMode } = globals as Pick<
@@ -9,34 +9,20 @@ export const { GPUBufferUsage, GPUMapMode } = globals as Pick<
   "GPUBufferUsage" | "GPUMapMode"
 >;
 
-/** Debian's chromium package has it. */
-const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
-
-export const hasSoftwareDevice = existsSync(SWIFTSHADER);
-
-export const nullDevice = (): Promise<GPUDevice> => deviceOf(["backend=null"]);
-
-export function softwareDevice(): Promise<GPUDevice> {
-  process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
-  process.env.XDG_RUNTIME_DIR ??= "/tmp"; // else the Vulkan loader says so
-  return deviceOf([]);
-}
-
-/** What made the devices: Dawn crashes where it is collected before them. */
-const kept: { gpu: GPU; device: GPUDevice }[] = [];
-afterAll(() => {
-  for (const { device } of kept.splice(0)) device.destroy();
-});
-
-/** With the limits that every device has. Destroyed when the tests of the file are done. */
-async function deviceOf(options: string[]): Promise<GPUDevice> {
-  const gpu = create(options);
-  const adapter = await gpu.requestAdapter();
-  if (!adapter) throw new Error("no adapter");
-  const device = await adapter.requestDevice();
-  kept.push({ gpu, device });
+/** A device with the limits that every device has, which validates what it is asked for and does nothing. */
+export async function nullDevice(): Promise<GPUDevice> {
+  const found = await findNoGpu();
+  if (found.reason !== undefined) throw new Error(found.reason);
+  const device = await (await found.gpu.requestAdapter())?.requestDevice();
+  if (!device) throw new Error("Dawn has no null backend");
+  devices.push(device);
   return device;
 }
+
+const devices: GPUDevice[] = [];
+afterAll(() => {
+  for (const device of devices.splice(0)) device.destroy();
+});
 
 const pipelines = new Map<string, Promise<GPUComputePipeline>>();
 

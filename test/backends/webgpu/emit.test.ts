@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { defineOptimizer, type Optimizer, tensor } from "stepjit";
 import { add, cols, maximum, mean, mul, rows, slab, sub } from "stepjit/ops";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { ClassLayout, PhaseWork } from "../../../src/backends/backend.ts";
 import { emitKernels } from "../../../src/backends/webgpu/emit.ts";
 import { Builder } from "../../../src/ir/build.ts";
@@ -17,7 +17,7 @@ import { compiledModule } from "../../../src/step/cache.ts";
 import { classify } from "../../../src/step/classes.ts";
 import { CASES } from "../../optim/subjects.ts";
 import { ADAMW, ADAMW_LAYOUT, NO_DEVICE } from "../wasm/run.ts";
-import { hasSoftwareDevice, softwareDevice } from "./dawn.ts";
+import { describeOnGpu, testDevice } from "./gpu.ts";
 import { expectLaunch } from "./launch.ts";
 
 const workOf = (texts: readonly string[], guarded = false): PhaseWork => ({
@@ -51,8 +51,11 @@ function compiled(optimizer: Optimizer) {
 
 const zeros = (shape: readonly number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 
-describe.skipIf(!hasSoftwareDevice)("numbers", async () => {
-  const device = hasSoftwareDevice ? await softwareDevice() : (undefined as never);
+describeOnGpu("numbers", () => {
+  let device: GPUDevice;
+  beforeAll(async () => {
+    device = await testDevice();
+  });
 
   test.each(CASES)("$name", async ({ make, subject }) => {
     const shapes = [

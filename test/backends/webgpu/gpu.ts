@@ -1,6 +1,7 @@
 /** Tests that need a GPU, or SwiftShader in its place. */
 
 import { afterAll, beforeAll, describe } from "vitest";
+import { sayLeftOut } from "../../left-out.ts";
 import { findGpu, installGlobals } from "./adapter.ts";
 
 const found = await findGpu();
@@ -13,7 +14,7 @@ const complaints: string[] = [];
  */
 export function describeOnGpu(name: string, tests: () => void): void {
   if (found.reason !== undefined && process.env.CI !== "true") {
-    process.stderr.write(`\nSKIPPED: ${name}, all tests: ${found.reason}\n\n`);
+    sayLeftOut(name, found.reason);
     describe.skip(name, tests);
     return;
   }
@@ -32,7 +33,7 @@ export function describeOnGpu(name: string, tests: () => void): void {
 export function isOffered(name: string): boolean {
   if (found.reason === undefined) return true;
   if (process.env.CI === "true") throw new Error(found.reason);
-  process.stderr.write(`\nSKIPPED: ${name}, all tests: ${found.reason}\n\n`);
+  sayLeftOut(name, found.reason);
   return false;
 }
 

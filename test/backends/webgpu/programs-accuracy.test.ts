@@ -1,5 +1,5 @@
 /** The programs of each optimizer on a device, which computes in f32, against the module before offloading, in f64. */
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { MASK_BITS } from "../../../src/backends/webgpu/layout.ts";
 import type { Func, Module, Value } from "../../../src/ir/module.ts";
 import { unscale } from "../../../src/optim/around/unscale.ts";
@@ -12,7 +12,7 @@ import { Totals } from "../../../src/plan/totals.ts";
 import { sharesOf } from "../../../src/plan/work.ts";
 import { trace } from "../../../src/trace/trace.ts";
 import { CASES } from "../../optim/subjects.ts";
-import { hasSoftwareDevice, softwareDevice } from "./dawn.ts";
+import { describeOnGpu, testDevice } from "./gpu.ts";
 import { ProgramDevice } from "./programs-device.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -168,9 +168,9 @@ async function compare(subject: (typeof CASES)[number]): Promise<number> {
   return worst;
 }
 
-describe.skipIf(!hasSoftwareDevice)("on a device", () => {
+describeOnGpu("programs on a device", () => {
   beforeAll(() => {
-    device = softwareDevice();
+    device = testDevice();
   });
 
   test.each(CASES)("$name: slots, gives and state of one number are those of f64", async (subject) => {

@@ -1,11 +1,11 @@
 /** What programs compute on a device, against the host. */
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { giveAt, MASK_BITS } from "../../../src/backends/webgpu/layout.ts";
+import { giveAt, MASK_BITS, THREADS } from "../../../src/backends/webgpu/layout.ts";
 import { parseModule } from "../../../src/ir/parse.ts";
 import { verifyModule } from "../../../src/ir/verify.ts";
 import { Totals } from "../../../src/plan/totals.ts";
 import { sharesOf } from "../../../src/plan/work.ts";
-import { hasSoftwareDevice, softwareDevice } from "./dawn.ts";
+import { describeOnGpu, testDevice } from "./gpu.ts";
 import { type Parameter, ProgramDevice } from "./programs-device.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -125,15 +125,15 @@ async function finish(count: number, lanes: number, change: (partials: Float32Ar
   };
 }
 
-describe.skipIf(!hasSoftwareDevice)("on a device", () => {
+describeOnGpu("programs on a device", () => {
   beforeAll(() => {
-    device = softwareDevice();
+    device = testDevice();
   });
 
   describe("totals", () => {
     test.each([
       [1, 1],
-      [5, 256],
+      [5, THREADS],
       [40, 16],
       [41, 1],
       [300, 64],

@@ -26,7 +26,7 @@ type Params = Record<string, Tensor>;
 export type Setup = keyof typeof SETUPS;
 
 /** About a million elements: odd sizes that fill no vector and no chunk, and small tensors between the large ones. */
-const SHAPES: readonly (readonly number[])[] = [
+export const SHAPES: readonly (readonly number[])[] = [
   [1009, 523],
   [3],
   [333_667],
@@ -155,7 +155,7 @@ function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
 }
 
 /** Numbers in [-1, 1) from a linear congruential generator: integers until the last division, hence alike everywhere. */
-function noise(length: number, seed: number): Float32Array {
+export function noise(length: number, seed: number): Float32Array {
   const numbers = new Float32Array(length);
   let word = Math.imul(seed + 1, 0x9e3779b1);
   for (let i = 0; i < length; i++) {
@@ -188,6 +188,6 @@ function messageOf(run: () => void): string {
   }
 }
 
-function sizeOf(shape: readonly number[]): number {
+export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
