@@ -74,7 +74,7 @@ export interface Step {
   explain(): Explanation;
   /**
    * Resolves once all steps so far are done, and parameters that are the user's own arrays hold the result; at once on backends that
-   * step while one waits. Rejects where the device was lost or has reported an error.
+   * step while one waits. Rejects where the device was lost or has refused a step.
    *
    * On a device a parameter outside its memory is copied there before a step. After one, its values are on the device, and further
    * steps go on from them and do not look at the array, until `finished()` has brought them back. From then on what is in the array

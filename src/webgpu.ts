@@ -2,6 +2,7 @@
 import { WebGpuBackend } from "./backends/webgpu/index.ts";
 import { StepjitError } from "./error.ts";
 import { checkShape, makeTensor, type TensorData } from "./make-tensor.ts";
+import { show } from "./optim/hyper.ts";
 import { sizeOf, Tensor } from "./tensor.ts";
 
 export interface WebGpuOptions {
@@ -20,16 +21,40 @@ export interface WebGpuOptions {
  *     step({ weights: gradient });          // queued, not waited for
  *     await step.finished();
  *
- * It works on float32 only. Throws `unsupported` where there is no WebGPU or no adapter.
+ * It works on float32 only. Throws `invalid-option`, and `unsupported` where there is no WebGPU or no adapter.
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpu> {
-  const known: readonly string[] = ["device", "powerPreference"];
-  const stray = Object.keys(options).find((name) => !known.includes(name));
-  if (stray !== undefined)
-    throw new StepjitError("invalid-option", `webgpu: no option "${stray}"; there are ${known.join(", ")}`);
+  checkOptions(options);
   if (options.device) return new WebGpu(options.device, undefined);
   const gpu = globalThis.navigator?.gpu ?? (await gpuOfNode());
   return new WebGpu(await requestDevice(gpu, options.powerPreference), gpu);
+}
+
+/** For each option, what it may be, in words and as a test. */
+const OPTIONS: Readonly<Record<keyof WebGpuOptions, readonly [string, (value: unknown) => boolean]>> = {
+  device: ["a GPUDevice", (value) => has(value, "queue") && has(value, "createComputePipeline")],
+  powerPreference: [
+    '"low-power" or "high-performance"',
+    (value) => value === "low-power" || value === "high-performance",
+  ],
+};
+
+function checkOptions(options: unknown): void {
+  const refuse: (message: string) => never = (message) => {
+    throw new StepjitError("invalid-option", `webgpu: ${message}`);
+  };
+  if (typeof options !== "object" || options === null)
+    refuse(`options are an object such as { device }, got ${show(options)}`);
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(OPTIONS, name))
+      refuse(`no option ${show(name)}; there are ${Object.keys(OPTIONS).join(", ")}`);
+    const [allowed, fits] = OPTIONS[name as keyof WebGpuOptions];
+    if (value !== undefined && !fits(value)) refuse(`${name} is ${allowed}, got ${show(value)}`);
+  }
+}
+
+function has(value: unknown, name: string): boolean {
+  return typeof value === "object" && value !== null && name in value;
 }
 
 export class WebGpu extends WebGpuBackend {
@@ -58,6 +83,7 @@ export class WebGpu extends WebGpuBackend {
     const refuse = (message: string): never => {
       throw new StepjitError("invalid-parameters", `wrap: ${message}`);
     };
+    if (!has(buffer, "size") || !has(buffer, "usage")) refuse(`buffer is a GPUBuffer, got ${show(buffer)}`);
     if (!Number.isSafeInteger(offset) || offset < 0 || offset % 4 !== 0)
       refuse(`offset is a multiple of 4, at least 0, got ${offset}`);
     if (offset + 4 * length > buffer.size)

@@ -22,7 +22,7 @@ const PARTS: Readonly<
   },
 
   // Where kernels run, and over what.
-  "backends/backend.ts": { parts: ["type:ir", "type:dispose.ts"] },
+  "backends/backend.ts": { parts: ["type:ir", "type:error.ts", "type:dispose.ts"] },
   "backends/common": { parts: [] },
   plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts", "error.ts"] },
   "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
@@ -53,7 +53,7 @@ const PARTS: Readonly<
     parts: ["tensor.ts", "optim", "backends/wasm", "type:backends/backend.ts", "type:ir/type.ts", "error.ts"],
   },
 
-  "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "error.ts"] },
+  "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "optim", "error.ts"] },
 
   // A step: all of the above, with whatever backend it is given.
   step: {

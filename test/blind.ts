@@ -105,6 +105,8 @@ export class BlindBackend implements Backend {
     return runner;
   }
 
+  check(): void {}
+
   finished(): Promise<void> {
     return this.delay();
   }

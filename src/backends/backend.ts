@@ -3,6 +3,7 @@
  * launches a whole phase, over all parameters of all classes, from tables.
  */
 import type { DISPOSE } from "../dispose.ts";
+import type { StepjitError } from "../error.ts";
 import type { Dims, Walked } from "../ir/dims.ts";
 import type { Extent, Level } from "../ir/extent.ts";
 import type { Func } from "../ir/module.ts";
@@ -134,6 +135,8 @@ export interface Tables {
   readonly classes: readonly ClassLayout[];
   /** A row per parameter. */
   readonly tensors: readonly {
+    /** For people. */
+    readonly name: string;
     readonly classIndex: number;
     readonly group: number;
     readonly elements: number;
@@ -189,6 +192,8 @@ export type DeviceRecord = Readonly<Record<string, number>>;
 
 /** A runner whose launches are queued, and which runs what waits for reductions itself. */
 export interface DeviceRunner extends Runner {
+  /** Hears, some time later, of a step that the device refused; at most once. */
+  onFailure: (error: StepjitError) => void;
   /** Says what the scalar rows are for; those that are written from here on. */
   setRows(rows: readonly RowOf[]): void;
   /** Writes a step-level value of the host's. */
@@ -249,9 +254,11 @@ export interface Backend {
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
+  /** Throws what ended all work on it: `device-error` where the device was lost, `disposed`. */
+  check(): void;
   /**
-   * Resolves once all that was launched so far is done; at once where launches wait by themselves. Rejects with a StepjitError where
-   * the device was lost or has reported an error.
+   * Resolves once all that was launched so far is done; at once where launches wait by themselves, and runners have heard what
+   * the device says of it. Rejects as `check` throws.
    */
   finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */

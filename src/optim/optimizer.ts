@@ -144,7 +144,9 @@ export class Optimizer {
     this.checkUsable();
     this.hooks.statePre.notify(this, undefined);
     if (this.settle) await this.#settled();
-    return this.hooks.statePost.replace(this, await stateDict(this));
+    const dict = await stateDict(this);
+    this.#checkSound(); // a device may have told of an error meanwhile
+    return this.hooks.statePost.replace(this, dict);
   }
 
   /**
@@ -202,7 +204,9 @@ export class Optimizer {
   async averagedParameters(): Promise<Record<string, Tensor>> {
     this.checkUsable();
     if (this.settle) await this.#settled();
-    return averagedParameters(this);
+    const averages = await averagedParameters(this);
+    this.#checkSound();
+    return averages;
   }
 
   /** Frees the state. Parameters are the user's own and stay. */
@@ -223,13 +227,19 @@ export class Optimizer {
   checkUsable(): void {
     if (this.#disposed)
       throw new StepjitError("disposed", `${this.definition.name} was used after dispose()`);
-    if (this.poison !== undefined)
-      throw new StepjitError(
-        "poisoned",
-        `${this.definition.name}: an earlier step failed half-way, so parameters and state may be mixed. ` +
-          "Make a new optimizer and load the last state dict.",
-        { cause: this.poison },
-      );
+    this.#checkSound();
+  }
+
+  #checkSound(): void {
+    const { poison: cause } = this;
+    if (cause === undefined) return;
+    const why = cause instanceof StepjitError ? ` (${cause.message})` : "";
+    throw new StepjitError(
+      "poisoned",
+      `${this.definition.name}: an earlier step failed half-way${why}, so parameters and state may be mixed. ` +
+        "Make a new optimizer and load the last state dict.",
+      { cause },
+    );
   }
 
   /** Steps may go on while the host catches up: then there is more to catch up with. */

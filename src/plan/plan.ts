@@ -14,6 +14,7 @@ import type {
   Runner,
   Storage,
 } from "../backends/backend.ts";
+import type { StepjitError } from "../error.ts";
 import { type Dims, sizeOfAxis } from "../ir/dims.ts";
 import type { Axis, Level } from "../ir/extent.ts";
 import { isInput, type Module, type Value } from "../ir/module.ts";
@@ -27,6 +28,7 @@ import { sharesOf, worksOf } from "./work.ts";
 
 /** A parameter as the plan sees it. */
 export interface PlannedParameter {
+  readonly name: string;
   readonly elements: number;
   readonly dims: Dims;
   readonly classIndex: number;
@@ -74,6 +76,8 @@ export class Plan {
   launched = 0;
   /** Hears of each step whose commit the device decides, in order. */
   onVerdict: (committed: boolean) => void = () => {};
+  /** Hears of a step that the device refused. */
+  onFailure: (error: StepjitError) => void = () => {};
   readonly #runner: Runner;
   /** The same, where it runs programs itself. */
   readonly #device: DeviceRunner | undefined;
@@ -137,7 +141,10 @@ export class Plan {
       spans,
       phases: this.#phases.map(({ stride }, phase) => ({ ...pipelinesOf(phase), totals: stride })),
     });
-    if (backend.programs === "device") this.#device = this.#runner as DeviceRunner;
+    if (backend.programs === "device") {
+      this.#device = this.#runner as DeviceRunner;
+      this.#device.onFailure = (error) => this.onFailure(error);
+    }
     if (spec.inherit) this.#inherit(spec.inherit);
   }
 

@@ -72,7 +72,15 @@ export class Engine {
   #disposals = -1;
   #disposed = false;
 
+  /** Why a step failed, if one did. */
+  #failure: unknown;
+
   readonly #settle = (): Promise<void> => this.finished();
+
+  readonly #fail = (error: unknown): void => {
+    this.#failure ??= error;
+    this.optimizer.poison ??= error;
+  };
 
   constructor(optimizer: Optimizer, options: EngineOptions) {
     this.optimizer = optimizer;
@@ -143,9 +151,10 @@ export class Engine {
   async finished(): Promise<void> {
     try {
       await this.options.backend.finished();
+      if (this.#failure !== undefined) throw this.#failure;
       await Promise.all([this.#settleCounts(), this.mirrors.land()]);
     } catch (error) {
-      this.optimizer.poison ??= error;
+      this.#fail(error);
       throw error;
     }
     this.#sayWhetherBehind();
@@ -221,6 +230,7 @@ export class Engine {
         "disposed",
         `a step of ${this.optimizer.definition.name} was used after dispose()`,
       );
+    this.options.backend.check();
     this.optimizer.checkUsable();
     if (this.#disposals === disposedSoFar()) return;
     for (const { name, tensor } of this.optimizer.parameters)
@@ -392,7 +402,7 @@ export class Engine {
       this.launches = plan.launched;
       return committed;
     } catch (error) {
-      this.optimizer.poison = error;
+      this.#fail(error);
       throw error;
     }
   }
@@ -426,6 +436,7 @@ export class Engine {
     if (old) releasePlan(old);
     this.#planned = planned;
     planned.plan.onVerdict = (committed) => this.#verdicts.hear(committed);
+    for (const { plan } of modulesOf(planned)) plan.onFailure = this.#fail;
     this.#numbers = optimizer.paramGroups.map(({ numbers }) => numbers.slice());
     this.#forgetRows();
     this.launches = planned.plan.launches;

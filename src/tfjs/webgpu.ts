@@ -62,12 +62,12 @@ export class WebGpuHome implements Home {
       resource = this.#entryOf(name)?.resource ?? resource;
       return resource;
     };
-    return this.backend.foreignStorage(size, buffer, name);
+    return this.backend.foreignStorage(size, buffer);
   }
 
-  gradientReader({ name, shape, size }: Variable): (gradient: TfTensor) => Gradient {
+  gradientReader({ shape, size }: Variable): (gradient: TfTensor) => Gradient {
     let buffer: GPUBuffer;
-    const storage = this.backend.foreignStorage(size, () => buffer, `gradient of ${name}`);
+    const storage = this.backend.foreignStorage(size, () => buffer);
     const readable = new Tensor(storage, shape);
     return (gradient) => {
       buffer = this.#onGpu(gradient).resource;

@@ -112,6 +112,8 @@ class ReferenceBackend implements Backend {
     return CHUNK_ELEMENTS;
   }
 
+  check(): void {}
+
   async finished(): Promise<void> {}
 
   dispose(): void {}

@@ -119,6 +119,8 @@ export class WasmBackend implements Backend {
     return CHUNK_ELEMENTS;
   }
 
+  check(): void {}
+
   async finished(): Promise<void> {}
 
   dispose(): void {

@@ -1,5 +1,6 @@
 import type { Device } from "./device.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
+import type { Hear } from "./reports.ts";
 
 /** Bind groups that one place of a step has used; others of its buffers come round again, since whoever owns them rotates them. */
 const KEPT = 8;
@@ -16,11 +17,20 @@ interface Known {
 /** Bind groups by what is bound in them: in the steady state none is made. */
 export class BindGroups {
   readonly #device: Device;
+  readonly #hear: Hear;
   readonly #known = new Map<string, Known[]>();
   readonly #dummies = new Map<number, GPUBuffer>();
 
-  constructor(device: Device) {
+  /** `hear` is told of those that could not be made. */
+  constructor(device: Device, hear: Hear) {
     this.#device = device;
+    this.#hear = hear;
+  }
+
+  /** All buffers that are bound in them. */
+  get buffers(): Set<GPUBuffer> {
+    const bindings = [...this.#known.values()].flat().flatMap((known) => known.bindings);
+    return new Set(bindings.map(({ buffer }) => buffer));
   }
 
   /** `buffers` by binding number. `place`: for what in a step. What a text declares and nobody has is a dummy. */
@@ -34,14 +44,7 @@ export class BindGroups {
     const bindings = pipeline.declared.map(
       ({ binding }) => buffers[binding] ?? { buffer: this.#dummy(binding) },
     );
-    const group = this.#device.gpu.createBindGroup({
-      label: pipeline.label,
-      layout: pipeline.layout,
-      entries: pipeline.declared.map(({ binding }, i) => ({
-        binding,
-        resource: bindings[i] as GPUBufferBinding,
-      })),
-    });
+    const group = this.#make(pipeline, bindings);
     known.unshift({ pipeline, bindings, group });
     known.length = Math.min(known.length, KEPT);
     return group;
@@ -49,6 +52,15 @@ export class BindGroups {
 
   dispose(): void {
     for (const buffer of this.#dummies.values()) buffer.destroy();
+  }
+
+  #make({ label, layout, declared }: WebGpuPipeline, bindings: readonly GPUBufferBinding[]): GPUBindGroup {
+    const entries = declared.map(({ binding }, i) => ({
+      binding,
+      resource: bindings[i] as GPUBufferBinding,
+    }));
+    const make = () => this.#device.gpu.createBindGroup({ label, layout, entries });
+    return this.#device.guard("validation", label, make, this.#hear);
   }
 
   #fits({ pipeline, bindings }: Known, wanted: ByBinding): boolean {

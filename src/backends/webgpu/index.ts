@@ -69,14 +69,13 @@ export class WebGpuBackend implements Backend {
   }
 
   /** A tensor that fills a buffer which belongs to somebody else; `buffer` is asked at each step. */
-  foreignStorage(length: number, buffer: () => GPUBuffer, name: string): Storage {
+  foreignStorage(length: number, buffer: () => GPUBuffer): Storage {
     const home = {
       get buffer() {
         return buffer();
       },
     };
     return new WebGpuStorage(this.#device, "foreign", [{ home, offset: 0, start: 0, length }], {
-      name,
       moves: true,
     });
   }
@@ -122,12 +121,17 @@ export class WebGpuBackend implements Backend {
     return new WebGpuRunner(tables, this.#device, this.#state.axes);
   }
 
+  check(): void {
+    this.#device.check();
+  }
+
   finished(): Promise<void> {
     return this.#device.finished();
   }
 
-  /** Gives back all memory; a device that was handed in stays. */
+  /** Gives back all memory; a device that was handed in stays. What is done on the backend from here on throws `disposed`. */
   dispose(): void {
+    this.#device.close();
     for (const memory of [this.#tensors, ...Object.values(this.#state)]) memory.dispose();
   }
 

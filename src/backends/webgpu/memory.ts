@@ -52,8 +52,9 @@ export class Arena implements Home {
     return offset;
   }
 
-  /** Whether so many bytes more fit; where they do not but would in a larger buffer, it gets one. */
+  /** Whether so many bytes more fit; where they do not but would in a larger buffer, it gets one. Not where that could not be made. */
   hasRoomFor(bytes: number): boolean {
+    if (this.#device.failureOf(this.#buffer)) return false;
     return this.#gaps.some((gap) => gap.bytes >= bytes) || this.#reserve(this.#top + bytes);
   }
 
@@ -90,8 +91,9 @@ export class Arena implements Home {
       this.#label,
       Math.min(this.#limit, Math.max(bytes, 2 * old.size)),
     );
-    this.#device.encode((encoder) => encoder.copyBufferToBuffer(old, 0, this.#buffer, 0, this.#top));
     this.#device.flush();
+    this.#device.encode((encoder) => encoder.copyBufferToBuffer(old, 0, this.#buffer, 0, this.#top));
+    this.#device.flush("webgpu", () => {}); // there may be no memory, which is told elsewhere
     old.destroy();
     return true;
   }
@@ -150,6 +152,7 @@ export class Memory {
   }
 
   #arenaFor(bytes: number): Arena {
+    this.#device.check();
     const known = this.#arenas.find((arena) => arena.hasRoomFor(bytes));
     if (known) return known;
     const { bindingBytes, bufferBytes } = this.#device;

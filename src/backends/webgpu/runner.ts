@@ -12,6 +12,7 @@ import type {
   Tables,
 } from "../backend.ts";
 import { BindGroups, type ByBinding } from "./bind-groups.ts";
+import { explain, type Foreign } from "./blame.ts";
 import { COPY_DST, type Device, UNIFORM } from "./device.ts";
 import {
   baseWord,
@@ -31,7 +32,7 @@ import {
 } from "./layout.ts";
 import type { Memory, Place } from "./memory.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
-import { RULE, Staging } from "./staging.ts";
+import { RULE, STAGED_ROLES, Staging } from "./staging.ts";
 import { type Segment, WebGpuStorage } from "./storage.ts";
 import { Table } from "./table.ts";
 import { type Bound, baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
@@ -41,6 +42,7 @@ import { Verdicts } from "./verdicts.ts";
 const UNIFORM_STRIDE = 256;
 
 export class WebGpuRunner implements DeviceRunner {
+  onFailure: (error: StepjitError) => void = () => {};
   readonly #tables: Tables;
   readonly #device: Device;
   readonly #axes: Memory;
@@ -66,6 +68,9 @@ export class WebGpuRunner implements DeviceRunner {
   #pass: GPUComputePassEncoder | undefined;
   #dispatches = 0;
   #disposed = false;
+  /** What the device refused first. */
+  #refused: StepjitError | undefined;
+  #hasFailed = false;
 
   constructor(tables: Tables, device: Device, axes: Memory) {
     const { classes, tensors, numbers, phases, groups } = tables;
@@ -74,7 +79,9 @@ export class WebGpuRunner implements DeviceRunner {
     this.#axes = axes;
     this.#bound = tensors.map(() => ({ storages: [], totals: [] }));
     this.#staging = new Staging(device);
-    this.#bindGroups = new BindGroups(device);
+    this.#bindGroups = new BindGroups(device, (error) => {
+      this.#refused ??= error;
+    });
     this.#active = tensors.map(() => false);
     this.#rowOf = tensors.map((_, tensor) => tensor);
     this.#words = new Table(device, "tensor rows");
@@ -157,6 +164,7 @@ export class WebGpuRunner implements DeviceRunner {
   writeRecord(tensor: number, name: string, value: number): void {
     const { records } = this.#tables.numbers;
     const at = tensor * records.length + records.indexOf(name);
+    this.#flush();
     this.#device.write(this.#buffers.records, 4 * at, Float32Array.of(value));
   }
 
@@ -178,7 +186,7 @@ export class WebGpuRunner implements DeviceRunner {
           );
       }
     });
-    this.#device.flush(); // whose records these were is disposed of next
+    this.#flush(); // whose records these were is disposed of next
   }
 
   runPrograms(phase: number): void {
@@ -234,9 +242,7 @@ export class WebGpuRunner implements DeviceRunner {
       this.#staging.copyOut(encoder, this.#active);
       if (verdict) this.#verdicts.ask(encoder, this.#scalars.buffer, 4 * COMMIT_AT, verdict);
     });
-    this.#device.guard(`a step of ${this.#tables.classes.map(({ name }) => name).join(", ")}`, () =>
-      this.#device.flush(),
-    );
+    this.#flush();
     this.#verdicts.listen();
   }
 
@@ -297,7 +303,8 @@ export class WebGpuRunner implements DeviceRunner {
   #begin(): GPUComputePassEncoder {
     if (this.#pass) return this.#pass;
     if (this.#disposed) throw new StepjitError("disposed", "this plan was disposed of");
-    this.#device.check();
+    this.#checkBuffers();
+    this.#flush(); // what fills state belongs to the step
     this.#built ??= this.#build();
     this.#dispatches = 0;
     for (const table of [
@@ -324,6 +331,54 @@ export class WebGpuRunner implements DeviceRunner {
     });
     return this.#pass as unknown as GPUComputePassEncoder;
   }
+
+  /** Throws what is known to be wrong with a tensor's buffer. */
+  #checkBuffers(): void {
+    if (!this.#device.hasFailures) return;
+    for (const { storages } of this.#bound)
+      for (const storage of storages)
+        for (const { home } of storage?.segments ?? []) this.#device.checkBuffer(home.buffer);
+    for (const { buffer } of this.#foreign()) this.#device.checkBuffer(buffer);
+  }
+
+  /** Buffers of somebody else's that the coming step uses, copied or bound. */
+  #foreign(): Foreign[] {
+    const { tensors, numbers } = this.#tables;
+    const used = tensors.flatMap(({ name }, tensor) => {
+      if (!this.#active[tensor]) return [];
+      return STAGED_ROLES.map((role) => {
+        const bound = this.#bound[tensor]?.storages[this.#layout(tensor).roles.indexOf(role)];
+        const storage = this.#staging.sourceOf(tensor, role) ?? bound;
+        return { name: `${role === "param" ? "parameter" : "gradient of"} "${name}"`, storage };
+      });
+    });
+    for (const [at, storage] of this.#residents)
+      used.push({ name: `hyperparameter "${numbers.hypers[at % numbers.hypers.length]}"`, storage });
+    return used.flatMap(({ name, storage }) =>
+      storage?.kind === "foreign" ? storage.segments.map(({ home }) => ({ name, buffer: home.buffer })) : [],
+    );
+  }
+
+  /** What was encoded is a step's, or belongs to one. */
+  #flush(): void {
+    this.#device.flush(this.#what, this.#hear);
+  }
+
+  get #what(): string {
+    return `a step of ${this.#tables.classes.map(({ name }) => name).join(", ")}`;
+  }
+
+  readonly #hear = async (error: StepjitError | undefined): Promise<void> => {
+    if (!error || this.#hasFailed) return;
+    this.#hasFailed = true;
+    const pipelines = this.#tables.phases.flatMap((phase) => [phase.programs, ...phase.pipelines]);
+    const suspects = {
+      pipelines: pipelines.filter((one) => one !== null) as WebGpuPipeline[],
+      buffers: this.#bindGroups.buffers,
+      foreign: this.#foreign(),
+    };
+    this.onFailure(await explain(this.#device, this.#what, this.#refused ?? error, suspects));
+  };
 
   #build(): DeviceTables {
     this.#placeTotals();

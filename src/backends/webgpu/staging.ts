@@ -61,6 +61,11 @@ export class Staging {
     return copy;
   }
 
+  /** What kernels use a copy of. */
+  sourceOf(tensor: number, role: Role): WebGpuStorage | undefined {
+    return this.#copies[role][tensor]?.source;
+  }
+
   /** Whether kernels use a copy of anything of this tensor. */
   holds(tensor: number): boolean {
     return STAGED_ROLES.some((role) => this.#copies[role][tensor]?.source !== undefined);

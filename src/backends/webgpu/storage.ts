@@ -27,8 +27,6 @@ export class WebGpuStorage implements Storage {
   readonly moves: boolean;
   readonly device: Device;
   readonly kind: Kind;
-  /** For people: a foreign tensor's name. */
-  readonly name: string;
   #segments: readonly Segment[];
   #release: () => void;
 
@@ -36,12 +34,11 @@ export class WebGpuStorage implements Storage {
     device: Device,
     kind: Kind,
     segments: readonly Segment[],
-    { release = () => {}, name = "", moves = false } = {},
+    { release = () => {}, moves = false } = {},
   ) {
     this.device = device;
     this.kind = kind;
     this.length = segments.reduce((sum, { length }) => sum + length, 0);
-    this.name = name;
     this.moves = moves;
     this.#segments = segments;
     this.#release = release;

@@ -34,12 +34,10 @@ export class Verdicts {
     if (!asked) return;
     this.#asked = undefined;
     const { staging, hear } = asked;
-    const mapped = this.#device.mapped(staging);
-    mapped.catch(() => {}); // whoever settles hears of it
+    const taken = this.#device.take(staging);
+    taken.catch(() => {}); // whoever settles hears of it
     this.#heard = this.#heard.then(async () => {
-      await mapped;
-      const [flag] = new Float32Array(staging.getMappedRange());
-      staging.unmap();
+      const [flag] = new Float32Array(await taken);
       this.#idle.push(staging);
       hear(flag !== 0);
     });

@@ -140,7 +140,7 @@ function compareWithEvaluator(
   const runner = backend.prepare({
     ...NO_DEVICE,
     classes: [layout],
-    tensors: [{ classIndex: 0, group: 0, elements: length, dims: vectorDims(length) }],
+    tensors: [{ name: "w", classIndex: 0, group: 0, elements: length, dims: vectorDims(length) }],
     ...chunksOf([length], 1024),
     phases: [{ pipelines: [backend.compile(emitText(backend, func, layout))], programs: null, totals: 0 }],
   });

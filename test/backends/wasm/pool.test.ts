@@ -53,7 +53,7 @@ function prepareAdd(workforce: Workforce, index = install(workforce, TEXT)) {
     {
       ...NO_DEVICE,
       classes: [LAYOUT],
-      tensors: [{ classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }],
+      tensors: [{ name: "w", classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }],
       ...tables,
       phases: [{ pipelines: [pipeline], programs: null, totals: 0 }],
     },
@@ -170,7 +170,7 @@ describe("in a process of its own", () => {
       const backend = wasm({ threads: 3 });
       const pipeline = backend.compile(emitText(backend, parseFunc(ADD), LAYOUT));
       const phases = [{ pipelines: [pipeline], programs: null, totals: 0 }];
-      const runner = backend.prepare({ ...NO_DEVICE, classes: [LAYOUT], tensors: [{ classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }], chunks, spans, phases });
+      const runner = backend.prepare({ ...NO_DEVICE, classes: [LAYOUT], tensors: [{ name: "w", classIndex: 0, group: 0, elements: SIZE, dims: vectorDims(SIZE) }], chunks, spans, phases });
       const storages = [0, 1].map((role) => {
         const storage = backend.allocate("f32", SIZE);
         storage.view().fill(1);
@@ -193,7 +193,7 @@ describe("in a process of its own", () => {
         const text = emitText(backend, parseFunc(ADAMW), ADAMW_LAYOUT, numerics);
         const phases = [{ pipelines: [backend.compile(text)], programs: null, totals: 0 }];
         const tables = { chunks: Uint32Array.of(0, 0, 1003, 0), spans: Uint32Array.of(0, 1) };
-        const tensors = [{ classIndex: 0, group: 0, elements: 1003, dims: vectorDims(1003) }];
+        const tensors = [{ name: "w", classIndex: 0, group: 0, elements: 1003, dims: vectorDims(1003) }];
         const runner = backend.prepare({ ...NO_DEVICE, classes: [ADAMW_LAYOUT], tensors, ...tables, phases });
         [0.99, 0.1, 0.999, 0.001, 1, 1e-8, 0.01].forEach((x, slot) => runner.writeScalar(0, 0, slot, x));
         const storages = [0, 1, 2, 3].map((role) => {

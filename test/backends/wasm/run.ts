@@ -84,7 +84,13 @@ export function prepare({ backend, layout, sizes, pipelines, totals = 0, chunk =
   const runner = backend.prepare({
     ...NO_DEVICE,
     classes: [layout],
-    tensors: sizes.map((elements) => ({ classIndex: 0, group: 0, elements, dims: vectorDims(elements) })),
+    tensors: sizes.map((elements) => ({
+      name: "w",
+      classIndex: 0,
+      group: 0,
+      elements,
+      dims: vectorDims(elements),
+    })),
     ...chunksOf(sizes, chunk),
     phases: pipelines.map((pipeline) => ({ pipelines: [pipeline], programs: null, totals })),
   });

@@ -89,6 +89,7 @@ test("classes of different dtype and width share a launch; one without a kernel 
     ...NO_DEVICE,
     classes: [wide, double, idle],
     tensors: sizes.map((elements, i) => ({
+      name: `p${i}`,
       classIndex: i % 3,
       group: 0,
       elements,
