@@ -145,10 +145,8 @@ describe.runIf(canLaunch("the example page"))("the example page", () => {
     test("pauses, resets and starts", async () => {
       await page.click("#run");
       await page.click("#reset");
-      await page.waitForFunction(
-        (first) => document.querySelector("#step")?.textContent === first,
-        `step ${STEPS_A_TURN}`,
-      );
+      const again = page.locator("#step", { hasText: new RegExp(`^step ${STEPS_A_TURN}$`) });
+      await again.or(page.locator("#error:not([hidden])")).waitFor();
       await page.waitForTimeout(500);
       expect(await step(page)).toBe(STEPS_A_TURN);
       await page.click("#run");
@@ -203,12 +201,18 @@ async function step(page: Page): Promise<number> {
   return Number((await page.textContent("#step"))?.replace("step ", ""));
 }
 
-async function stepped(page: Page, steps: number): Promise<void> {
-  await page.waitForFunction((steps) => {
-    if (document.querySelector("#error:not([hidden])"))
-      throw new Error(document.querySelector("#error")?.textContent ?? "");
-    return Number(document.querySelector("#step")?.textContent?.replace("step ", "")) >= steps;
-  }, steps);
+function stepped(page: Page, steps: number): Promise<void> {
+  return reached(page, "#step", steps);
+}
+
+/** Waits for a number that the page shows; rejects as soon as the page shows an error. */
+async function reached(page: Page, selector: string, least: number): Promise<void> {
+  const isThere = ({ selector, least }: { selector: string; least: number }) => {
+    const error = document.querySelector("#error:not([hidden])");
+    if (error) throw new Error(`the page says: ${error.textContent}`);
+    return Number(document.querySelector(selector)?.textContent?.match(/\d+/)) >= least;
+  };
+  await page.waitForFunction(isThere, { selector, least });
 }
 
 /** The latest numbers beside a chart's lines: tf.train.adam's, then stepjit's. */
@@ -234,10 +238,7 @@ async function counts(page: Page): Promise<Counts> {
 
 /** Waits for the next plan, and looks at all counters. */
 async function counted(page: Page, expected: Counts): Promise<void> {
-  await page.waitForFunction(
-    (plans) => Number(document.querySelector("#plans")?.textContent) >= plans,
-    expected.plans,
-  );
+  await reached(page, "#plans", expected.plans);
   expect(await counts(page)).toEqual(expected);
 }
 
