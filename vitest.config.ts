@@ -12,6 +12,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 120_000, // a verdict never depends on how busy the machine is
     hookTimeout: 120_000,
+    maxWorkers: "100%", // much of the time is spent waiting, for a browser or a GPU
     reporters: ["default", "./test/reporter.ts"],
   },
 });

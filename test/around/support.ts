@@ -130,11 +130,15 @@ export async function expectTwins(actual: Scene, expected: Scene): Promise<void>
   }
   const [wanted, found] = arrays as [FloatArray[], FloatArray[]];
   expect(found.map(({ length }) => length)).toEqual(wanted.map(({ length }) => length));
-  for (const [index, numbers] of wanted.entries())
-    numbers.forEach((number, i) => {
-      const error = Math.abs(at(found[index] as FloatArray, i) - number);
-      expect(error).toBeLessThanOrEqual(2e-6 * slack * Math.max(1, Math.abs(number)));
-    });
+  // Not one expect an element: there are many.
+  const apart = wanted.flatMap((numbers, index) =>
+    [...numbers].flatMap((number, i) => {
+      const other = at(found[index] as FloatArray, i);
+      const isClose = Math.abs(other - number) <= 2e-6 * slack * Math.max(1, Math.abs(number));
+      return isClose ? [] : [{ array: index, i, number, other }];
+    }),
+  );
+  expect(apart).toEqual([]);
 }
 
 /** What was compiled since there were this many events. */

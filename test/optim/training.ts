@@ -49,6 +49,9 @@ export interface Outcome {
   readonly events: readonly StepEvent[];
 }
 
+/** Contents of parameters. */
+type Values = readonly { readonly name: string; readonly data: FloatArray }[];
+
 /** The run on a backend. `pause`: milliseconds before each step, for workers to start up in. */
 export async function train(
   make: AnyOptimizerClass,
@@ -61,14 +64,18 @@ export async function train(
   let step = compileStep(trainee.optimizer, options);
   let events: StepEvent[] = [];
   const snapshots: Snapshot[] = [];
-  const losses = [await trainee.loss()];
+  let values = await trainee.values();
+  const losses = [lossOf(values)];
   for (let at = 1; at <= run.steps; at++) {
     if (pause > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
     trainee.setNumbers(at);
-    step(await trainee.gradients(at));
+    step(gradientsAt(run, at, values));
     await step.finished();
-    snapshots.push(await snapshotOf(trainee.optimizer));
-    losses.push(await trainee.loss());
+    [values] = await Promise.all([
+      trainee.values(),
+      snapshotOf(trainee.optimizer).then((one) => snapshots.push(one)),
+    ]);
+    losses.push(lossOf(values));
     if (at !== run.resumeAfter) continue;
     events = step.events.filter((event) => event.step > 0);
     step.dispose();
@@ -114,11 +121,6 @@ export class Trainee {
     this.optimizer = new make(groups);
   }
 
-  async loss(): Promise<number> {
-    const values = await this.#values();
-    return values.reduce((sum, { name, data }) => sum + lossOf(name, data), 0);
-  }
-
   setNumbers(step: number): void {
     const { varied, scalars } = this.#run;
     if (!varied) return;
@@ -133,13 +135,9 @@ export class Trainee {
     }
   }
 
-  async gradients(step: number): Promise<Record<string, FloatArray | null>> {
-    const values = await this.#values();
-    return Object.fromEntries(
-      values.map(({ name, data }) => [
-        name,
-        gradientAt(this.#run, step, name, data, data instanceof Float64Array),
-      ]),
+  values(): Promise<Values> {
+    return Promise.all(
+      this.optimizer.parameters.map(async ({ name, tensor }) => ({ name, data: await tensor.read() })),
     );
   }
 
@@ -147,7 +145,7 @@ export class Trainee {
   async resumed(): Promise<Trainee> {
     const file = await saveSafetensors(this.optimizer);
     const other = new Trainee(this.#make, this.#run, this.#backend);
-    for (const [index, { data }] of (await this.#values()).entries())
+    for (const [index, { data }] of (await this.values()).entries())
       other.optimizer.parameters[index]?.tensor.write(data);
     loadSafetensors(other.optimizer, file);
     this.dispose();
@@ -157,12 +155,6 @@ export class Trainee {
   dispose(): void {
     for (const { tensor } of this.optimizer.parameters) tensor.dispose();
     this.optimizer.dispose();
-  }
-
-  #values(): Promise<{ name: string; data: FloatArray }[]> {
-    return Promise.all(
-      this.optimizer.parameters.map(async ({ name, tensor }) => ({ name, data: await tensor.read() })),
-    );
   }
 
   #scalarSettings(group: number): Settings {
@@ -217,12 +209,21 @@ function goalOf(name: string, size: number): FloatArray {
   return goal;
 }
 
-function lossOf(name: string, values: ArrayLike<number>): number {
-  const goal = goalOf(name, values.length);
+function lossOf(values: Values): number {
   let loss = 0;
-  for (let i = 0; i < values.length; i++)
-    loss += (steepness(i) * ((values[i] as number) - (goal[i] as number)) ** 2) / 2;
+  for (const { name, data } of values) {
+    const goal = goalOf(name, data.length);
+    for (let i = 0; i < data.length; i++)
+      loss += (steepness(i) * ((data[i] as number) - (goal[i] as number)) ** 2) / 2;
+  }
   return loss;
+}
+
+/** By name. */
+function gradientsAt(run: Run, step: number, values: Values): Record<string, FloatArray | null> {
+  return Object.fromEntries(
+    values.map(({ name, data }) => [name, gradientAt(run, step, name, data, data instanceof Float64Array)]),
+  );
 }
 
 /** The gradient of a parameter in a step (from 1), null where there is none. */
@@ -241,17 +242,21 @@ export function gradientAt(
   return gradient;
 }
 
-/** Parameters, and what their optimizer keeps. */
+/** Parameters, and what their optimizer keeps; all are read at once. */
 async function snapshotOf({ definition, parameters }: Optimizer): Promise<Snapshot> {
   const snapshot: Snapshot = new Map();
-  for (const { name, tensor, slots, numbers, count } of parameters) {
+  const read = parameters.flatMap(({ name, tensor, slots, numbers, count }) => {
     const double = tensor.dtype === "float64";
     const put = (place: string, values: ArrayLike<number>) =>
       snapshot.set(place, { double, numbers: values });
-    put(name, await tensor.read());
     if (definition.state?.step === STEP_COUNT) put(`${name}.step`, [count]);
-    for (const [slot, { storage, live }] of slots) if (live) put(`${name}.${slot}`, await storage.read());
     for (const [slot, number] of numbers) put(`${name}.${slot}`, [number]);
-  }
+    const live = [...slots].filter(([, slot]) => slot.live);
+    return [
+      tensor.read().then((data) => put(name, data)),
+      ...live.map(([slot, { storage }]) => storage.read().then((data) => put(`${name}.${slot}`, data))),
+    ];
+  });
+  await Promise.all(read);
   return snapshot;
 }
