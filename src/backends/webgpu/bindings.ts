@@ -1,4 +1,5 @@
 /** Declarations of bindings, and of the uniform of a dispatch. */
+import type { ElementType } from "./elements.ts";
 import { LAUNCH } from "./layout.ts";
 
 export type Access = "read" | "read_write";
@@ -13,10 +14,14 @@ export function variableOf(binding: string): string {
 /** Contents other than floats. */
 const CONTENTS: Readonly<Record<string, string>> = { chunks: "vec4u", rows: "vec4u", tensors: "u32" };
 
-/** The uniform `launch`, and each of these storage buffers. `numbers`: KERNEL_BINDINGS or PROGRAM_BINDINGS. */
+/** Tensors over elements. */
+const ELEMENTS: readonly string[] = ["param", "grad", "state"];
+
+/** The uniform `launch`, and each of these storage buffers. `numbers`: KERNEL_BINDINGS or PROGRAM_BINDINGS; `elements`: what tensors hold. */
 export function declareBindings<B extends string>(
   numbers: Readonly<Record<B | "launch", number>>,
   access: ReadonlyMap<B, Access>,
+  elements: ElementType = "f32",
 ): string[] {
   const used = (Object.keys(numbers) as B[]).filter((binding) => access.has(binding));
   return [
@@ -25,7 +30,7 @@ export function declareBindings<B extends string>(
     "}",
     `@group(0) @binding(${numbers.launch}) var<uniform> launch: Launch;`,
     ...used.map((binding) => {
-      const contents = CONTENTS[binding] ?? "f32";
+      const contents = ELEMENTS.includes(binding) ? elements : (CONTENTS[binding] ?? "f32");
       return `@group(0) @binding(${numbers[binding]}) var<storage, ${access.get(binding)}> ${variableOf(binding)}: array<${contents}>;`;
     }),
   ];

@@ -3,6 +3,8 @@
  * those of arrays over fewer axes follow from it.
  *
  *     f32[lead,row,col] %3 = mul %1 %2      ->      let v3 = grad * v2;      // %3 = mul %1 %2
+ *
+ * Of vectors that is four places side by side, `i` being the first one.
  */
 import { type Extent, isLevel } from "../../ir/extent.ts";
 import { type Output, tensorName, type Value, type ValueId, valueAt } from "../../ir/module.ts";
@@ -10,6 +12,7 @@ import { printOperation } from "../../ir/print.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { variableOf } from "./bindings.ts";
+import { indexAt, splat, WIDTH } from "./elements.ts";
 import { neededFor, type Place, placeOf, type Scope } from "./scope.ts";
 import { indexIn, productOf, slabSizes } from "./spaces.ts";
 import { COMBINE, literal, spell } from "./spelling.ts";
@@ -24,11 +27,12 @@ export interface Walk {
 
 /** Everything but the stores; reductions go into variables that stand before the loop (`startReductions`). */
 export function printBody({ scope, space, outputs }: Walk): string[] {
-  const { kernel, parts, names, layout } = scope;
+  const { kernel, parts, names, layout, elements } = scope;
   const ids = neededFor(scope, outputs);
   const loads = ids.filter((id) => parts[id] === "load").map((id) => valueAt(kernel, id));
   const extents = new Set(loads.map(({ type }) => type.extent).filter((extent) => extent !== space));
   return [
+    ...(isWide(scope) && reductionsOf(scope, outputs).length > 0 ? [INSIDE] : []),
     ...[...extents].map(
       (extent) => `let ${indexOf(extent, space)} = ${indexIn(layout.view, space, extent, "i")};`,
     ),
@@ -37,12 +41,21 @@ export function printBody({ scope, space, outputs }: Walk): string[] {
       const operands = value.args.map((arg) => names[arg] as string);
       const line = {
         load: () => `let ${names[id]} = ${printLoad(scope, value, space)};`,
-        map: () => `let ${names[id]} = ${spell(value.op, operands)};`,
-        reduction: () => `${names[id]} = ${combine(value, names[id] as string, operands[0] as string)};`,
+        map: () => `let ${names[id]} = ${spell(value.op, operands, elements)};`,
+        reduction: () =>
+          `${names[id]} = ${combine(scope, value, names[id] as string, operands[0] as string)};`,
       }[parts[id] as string];
       return line ? [note(line(), `%${id} = ${printOperation(value)}`)] : [];
     }),
   ];
+}
+
+/** Padding counts for nothing where it is reduced. */
+const INSIDE = "let inside = vec4u(end - i) > vec4u(0u, 1u, 2u, 3u);";
+
+/** Whether a variable holds several elements, the last one of a tensor some of its padding. */
+function isWide({ elements }: Scope): boolean {
+  return WIDTH[elements] > 1;
 }
 
 const INDICES: Partial<Record<Extent, string>> = {
@@ -55,11 +68,12 @@ function indexOf(extent: Extent, space: Extent): string {
   return extent === space ? "i" : (INDICES[extent] as string);
 }
 
-function printLoad({ places, layout }: Scope, value: Value, space: Extent): string {
+function printLoad({ places, layout, elements }: Scope, value: Value, space: Extent): string {
   const { base, binding, extent, total, role } = places.get(tensorName(value)) as Place;
   const index = indexOf(extent, space);
-  if (role === "grad") return `load_grad(${base} + ${index}, grad_beside_param)`;
-  if (!total?.blocked) return `${variableOf(binding)}[${base} + ${index}]`;
+  const at = indexAt(elements, base, index);
+  if (role === "grad") return `load_grad(${at})`;
+  if (!total?.blocked) return `${variableOf(binding)}[${at}]`;
   const sizes = slabSizes(layout.view, extent);
   const size = productOf(sizes);
   const first =
@@ -67,8 +81,10 @@ function printLoad({ places, layout }: Scope, value: Value, space: Extent): stri
   return `${COMBINE[total.op].word}_blocks(${base} + ${first}, ${size}, blocks)`;
 }
 
-function combine(value: Value, a: string, b: string): string {
-  return spell(COMBINE[value.op as AxisTotal["op"]].op, [a, b]) as string;
+function combine(scope: Scope, value: Value, a: string, b: string): string {
+  const { op, identity } = COMBINE[value.op as AxisTotal["op"]];
+  const number = isWide(scope) ? `select(${splat(scope.elements, literal(identity))}, ${b}, inside)` : b;
+  return spell(op, [a, number], scope.elements) as string;
 }
 
 /** The stores of the outputs that are new contents; gradients do not obey the commit flag. */
@@ -88,10 +104,9 @@ export function printStores(walk: Walk): string[] {
 function printStore({ scope }: Walk, output: Output): string {
   const { base, binding, role } = placeOf(scope, output) as Place;
   const number = scope.names[output.value];
+  const at = indexAt(scope.elements, base, "i");
   const line =
-    role === "grad"
-      ? `store_grad(${base} + i, grad_beside_param, ${number});`
-      : `${variableOf(binding)}[${base} + i] = ${number};`;
+    role === "grad" ? `store_grad(${at}, ${number});` : `${variableOf(binding)}[${at}] = ${number};`;
   return note(line, `${output.target} = %${output.value}`);
 }
 
@@ -99,7 +114,7 @@ function printStore({ scope }: Walk, output: Output): string {
 export function startReductions({ scope, outputs }: Walk): string[] {
   return reductionsOf(scope, outputs).map((id) => {
     const { identity } = COMBINE[valueAt(scope.kernel, id).op as AxisTotal["op"]];
-    return `var ${scope.names[id]} = ${literal(identity)};`;
+    return `var ${scope.names[id]} = ${splat(scope.elements, literal(identity))};`;
   });
 }
 
@@ -107,9 +122,15 @@ export function startReductions({ scope, outputs }: Walk): string[] {
 export function finishReductions({ scope, outputs }: Walk, team: string): string[] {
   return reductionsOf(scope, outputs).map((id) => {
     const { word } = COMBINE[valueAt(scope.kernel, id).op as AxisTotal["op"]];
-    const name = scope.names[id];
-    return `${name} = ${word}_lanes(${name}, thread, ${team});`;
+    const name = scope.names[id] as string;
+    const number = isWide(scope) ? `${word}_across(${name})` : name;
+    return `${resultOf(scope, id)} = ${word}_lanes(${number}, thread, ${team});`;
   });
+}
+
+/** Where lane 0 finds it. */
+export function resultOf(scope: Scope, id: ValueId): string {
+  return `${scope.names[id]}${isWide(scope) ? ".x" : ""}`;
 }
 
 function reductionsOf({ parts }: Scope, outputs: readonly Output[]): ValueId[] {

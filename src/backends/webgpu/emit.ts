@@ -10,6 +10,7 @@ import { outputsBySpace } from "../../ir/spaces.ts";
 import type { ClassLayout, Numerics, PhaseWork } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { type Access, declareBindings, variableOf } from "./bindings.ts";
+import { type ElementType, splat } from "./elements.ts";
 import { helpersFor } from "./helpers.ts";
 import {
   COMMIT_AT,
@@ -41,9 +42,11 @@ export function emitKernels(
   layouts: readonly ClassLayout[],
   _numerics: Numerics,
 ): string {
-  const printed = kernels.map((kernel): Kernel => {
-    const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
-    const scope = makeScope(kernel, layouts[classIndex] as ClassLayout, guarded);
+  const indices = kernels.map((kernel) => layouts.findIndex(({ name }) => name === kernel.name));
+  const elements = elementsOf(indices.map((index) => layouts[index] as ClassLayout));
+  const printed = kernels.map((kernel, index): Kernel => {
+    const classIndex = indices[index] as number;
+    const scope = makeScope(kernel, layouts[classIndex] as ClassLayout, guarded, elements);
     return { classIndex, scope, functions: printKernel(scope, classIndex) };
   });
   const functions = printed.flatMap(({ scope, functions }) => [
@@ -51,14 +54,19 @@ export function emitKernels(
     `// kernel "${scope.kernel.name}"`,
     ...functions.flatMap(({ lines }, index) => (index === 0 ? lines : ["", ...lines])),
   ]);
-  const helpers = helpersFor(functions.join("\n"));
+  const helpers = helpersFor(functions.join("\n"), { threads: THREADS, elements });
   const text = [...helpers, ...functions, "", ...printMain(printed, layouts.length), ""];
   return [
     `// ${kernels.map(({ name }) => name).join(", ")}: phase ${phase}`,
     "",
-    ...declareBindings(KERNEL_BINDINGS, accessesIn(text.join("\n"), printed)),
+    ...declareBindings(KERNEL_BINDINGS, accessesIn(text.join("\n"), printed), elements),
     ...text,
   ].join("\n");
+}
+
+/** Bindings are the same for all kernels of a phase, so one that counts along axes makes all of them go number by number. */
+function elementsOf(layouts: readonly ClassLayout[]): ElementType {
+  return layouts.every(({ view }) => view === "vector") ? "vec4f" : "f32";
 }
 
 /** A function for each space. */
@@ -89,7 +97,6 @@ function printFunction(scope: Scope, name: string, space: Extent, outputs: reado
   const once = declareUsed(
     [
       ["slots", tensorWord(TENSOR_ROW.scalars)],
-      ["grad_beside_param", `(${tensorWord(TENSOR_ROW.flags)} & ${FLAGS.gradBesideParam}u) != 0u`],
       ["commit", `scalars[${COMMIT_AT}] != 0.0`],
       ...SIZES.map((size) => [SIZE_NAMES[size], tensorWord(sizeWord(scope.layout, size))] as const),
       ...chunkOf(scope, space),
@@ -122,12 +129,13 @@ function tensorWord(word: number): string {
 }
 
 /** A constant or a scalar slot; a mask's slot holds 0 or 1. */
-function printUniform({ kernel, names }: Scope, id: ValueId): string {
+function printUniform({ kernel, names, elements }: Scope, id: ValueId): string {
   const value = valueAt(kernel, id);
   const from = valueAt(kernel, value.args[0] as ValueId);
   const slot = `scalars[slots + ${from.attribute}u]`;
   const number = from.op === "const" ? literal(from.attribute as number) : slot;
-  const text = value.type.dtype === "bool" ? `${number} != 0.0` : number;
+  const { dtype } = value.type;
+  const text = splat(elements, dtype === "bool" ? `${number} != 0.0` : number, dtype);
   return note(`let ${names[id]} = ${text};`, `%${id} = broadcast ${printOperation(from)}`);
 }
 

@@ -4,7 +4,7 @@
  */
 import type { FinishedTotal, NumberTable } from "../backend.ts";
 import { indent } from "../common/text.ts";
-import { FLAGS, PARAMETER_ROW, TENSOR_ROW, THREADS, TOTAL_PLACES } from "./layout.ts";
+import { FLAGS, PARAMETER_ROW, PROGRAM_THREADS, TENSOR_ROW, TOTAL_PLACES } from "./layout.ts";
 import { COMBINE, literal, spell } from "./spelling.ts";
 
 /** A function of its own for each total, and the calls, which all threads have to reach. */
@@ -90,7 +90,7 @@ const LEVELS: Readonly<Record<FinishedTotal["level"], PrintFinish>> = {
     const { firstChunk, chunks, classIndex } = PARAMETER_ROW;
     return [
       "let lane = thread % launch.lanes;",
-      `for (var first = 0u; first < launch.tensors; first += ${THREADS}u / launch.lanes) {`,
+      `for (var first = 0u; first < launch.tensors; first += ${PROGRAM_THREADS}u / launch.lanes) {`,
       ...indent([
         "let parameter = first + thread / launch.lanes;",
         "let has_work = parameter < launch.tensors;",
@@ -123,10 +123,10 @@ function printAllChunks(
   const { identity, word } = COMBINE[total.op];
   return [
     `var number = ${literal(identity)};`,
-    `for (var i = thread; i < launch.count; i += ${THREADS}u) {`,
+    `for (var i = thread; i < launch.count; i += ${PROGRAM_THREADS}u) {`,
     ...indent(["let chunk = chunks[i];", ...only(printAdd(total, index))]),
     "}",
-    `number = ${word}_lanes(number, thread, thread, ${THREADS}u, 1u);`,
+    `number = ${word}_lanes(number, thread, thread, ${PROGRAM_THREADS}u, 1u);`,
   ];
 }
 

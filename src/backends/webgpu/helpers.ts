@@ -1,7 +1,27 @@
 /** Functions that our texts call, in WGSL. A text gets those that it uses. */
-import { THREADS } from "./layout.ts";
+import type { ElementType } from "./elements.ts";
+import { GRAD_BESIDE_PARAM, THREADS } from "./layout.ts";
 
-/** By name; each may call others. */
+/** Those that an op over elements calls: their operands, and what they give. */
+const OF_ELEMENTS: Readonly<Record<string, readonly [arity: number, result: "f32" | "bool"]>> = {
+  is_nan: [1, "bool"],
+  is_finite: [1, "bool"],
+  min_of: [2, "f32"],
+  max_of: [2, "f32"],
+  sign_of: [1, "f32"],
+  exp_of: [1, "f32"],
+  expm1: [1, "f32"],
+  log_of: [1, "f32"],
+  log1p: [1, "f32"],
+  power: [2, "f32"],
+};
+
+/** What they are called of four elements each. */
+export const OF_FOUR: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.keys(OF_ELEMENTS).map((name) => [name, `${name}_4`]),
+);
+
+/** By name; each may call others. `ELEMENT` is what tensors are bound as. */
 const HELPERS: Readonly<Record<string, string>> = {
   from_bits: `
 fn from_bits(bits: u32) -> f32 {
@@ -88,15 +108,14 @@ fn power(base: f32, exponent: f32) -> f32 {
 }`,
 
   load_grad: `
-// A gradient may lie in the same buffer as parameters, which can be bound only once.
-fn load_grad(at: u32, beside_param: bool) -> f32 {
-  if (beside_param) { return params[at]; }
+fn load_grad(at: u32) -> ELEMENT {
+  if (${GRAD_BESIDE_PARAM}) { return params[at]; }
   return grads[at];
 }`,
 
   store_grad: `
-fn store_grad(at: u32, beside_param: bool, number: f32) {
-  if (beside_param) { params[at] = number; } else { grads[at] = number; }
+fn store_grad(at: u32, number: ELEMENT) {
+  if (${GRAD_BESIDE_PARAM}) { params[at] = number; } else { grads[at] = number; }
 }`,
 
   lanes_for: `
@@ -107,12 +126,37 @@ fn lanes_for(places: u32, count: u32, least: u32) -> u32 {
   return min(most, max(least, busy));
 }`,
 
+  ...Object.fromEntries(Object.keys(OF_ELEMENTS).map((name) => [OF_FOUR[name], ofFourHelper(name)])),
+
+  sum_across: acrossHelper("sum", "(numbers.x + numbers.y) + (numbers.z + numbers.w)"),
+  max_across: acrossHelper("max", "max_of(max_of(numbers.x, numbers.y), max_of(numbers.z, numbers.w))"),
+
   sum_lanes: lanesHelper("sum", "threads_share[thread] += other;"),
   max_lanes: lanesHelper("max", "threads_share[thread] = max_of(threads_share[thread], other);"),
 
   sum_blocks: blocksHelper("sum", "result += axes[at];"),
   max_blocks: blocksHelper("max", "result = max_of(result, axes[at]);"),
 };
+
+/** One of them, of four elements each. GPUs compute number by number anyway: it is memory that likes four at once. */
+function ofFourHelper(name: string): string {
+  const [arity, result] = OF_ELEMENTS[name] as [number, string];
+  const operands = ["a", "b"].slice(0, arity);
+  const each = ["x", "y", "z", "w"].map(
+    (part) => `${name}(${operands.map((operand) => `${operand}.${part}`).join(", ")})`,
+  );
+  return `
+fn ${OF_FOUR[name]}(${operands.map((operand) => `${operand}: vec4f`).join(", ")}) -> vec4<${result}> {
+  return vec4(${each.join(", ")});
+}`;
+}
+
+function acrossHelper(word: string, combined: string): string {
+  return `
+fn ${word}_across(numbers: vec4f) -> f32 {
+  return ${combined};
+}`;
+}
 
 /**
  * Teams of `lanes` threads, a power of two, each combine their numbers; lane 0 gets the result. A team's threads lie `stride` apart.
@@ -154,7 +198,10 @@ fn ${word}_blocks(first: u32, stride: u32, blocks: u32) -> f32 {
 }
 
 /** What a text needs that calls some of them: each one once, and the workgroup's memory. */
-export function helpersFor(text: string): string[] {
+export function helpersFor(
+  text: string,
+  { threads, elements = "f32" }: { threads: number; elements?: ElementType },
+): string[] {
   const needed = new Set<string>();
   const visit = (caller: string) => {
     for (const [name, helper] of Object.entries(HELPERS))
@@ -165,8 +212,10 @@ export function helpersFor(text: string): string[] {
   };
   visit(text);
   const functions = Object.keys(HELPERS).filter((name) => needed.has(name));
-  const shared = functions.some((name) => name.endsWith("_lanes"))
-    ? ["", `var<workgroup> threads_share: array<f32, ${THREADS}>;`]
-    : [];
-  return [...shared, ...functions.flatMap((name) => (HELPERS[name] as string).split("\n"))];
+  const asks = (pattern: RegExp) => functions.some((name) => pattern.test(name));
+  return [
+    ...(asks(/_grad$/) ? ["", `override ${GRAD_BESIDE_PARAM}: bool = false;`] : []),
+    ...(asks(/_lanes$/) ? ["", `var<workgroup> threads_share: array<f32, ${threads}>;`] : []),
+    ...functions.flatMap((name) => (HELPERS[name] as string).replace("ELEMENT", elements).split("\n")),
+  ];
 }

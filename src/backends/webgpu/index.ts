@@ -106,8 +106,8 @@ export class WebGpuBackend implements Backend {
   }
 
   /**
-   * About a thousand workgroups, so that every core of a GPU has some, of at least 32 elements a thread: reading the tables costs a
-   * workgroup as much as a few elements.
+   * About a thousand workgroups, so that every core of a GPU has some, of at least 64 elements a thread: reading the tables costs a
+   * thread as much as a few elements.
    */
   chunkElements(total: number): number {
     return 2 ** Math.min(14, Math.max(11, Math.floor(Math.log2(total / 1024))));

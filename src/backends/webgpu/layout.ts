@@ -5,10 +5,13 @@
 import type { ClassLayout, NumberTable } from "../backend.ts";
 
 /**
- * Threads of a workgroup. Two warps, and few enough that a tensor of a hundred elements does not leave most of them idle: on a software
- * adapter 256 took twice as long over many small tensors, and never less.
+ * Threads of a kernel's workgroup. One warp, and few enough that a tensor of a hundred elements does not leave most of them idle: on a
+ * software adapter, where each thread pays for reading the tables, 64 took half as long again over many small tensors, 256 three times.
  */
-export const THREADS = 64;
+export const THREADS = 32;
+
+/** Threads of the one workgroup that runs the programs of a phase. */
+export const PROGRAM_THREADS = 64;
 
 /** Of kernels. A text declares only those it uses; together never more than eight storage buffers. */
 export const KERNEL_BINDINGS = {
@@ -48,7 +51,7 @@ export const LAUNCH = [
   "row_floats", // numbers a scalar row
   "groups",
   "tensors", // parameters
-  "lanes", // threads that together add up the shares of one parameter: a power of two, at most THREADS
+  "lanes", // threads that together add up the shares of one parameter: a power of two, at most PROGRAM_THREADS
 ] as const;
 
 /**
@@ -58,7 +61,13 @@ export const LAUNCH = [
 export const TENSOR_ROW = { classIndex: 0, flags: 1, scalars: 2, parameter: 3, bases: 4 } as const;
 
 /** Bits of a tensor row's flags. */
-export const FLAGS = { inactive: 1, gradBesideParam: 2 } as const;
+export const FLAGS = { inactive: 1 } as const;
+
+/**
+ * A constant of a pipeline: whether the gradients of a dispatch lie in its parameters' buffer, which cannot be bound twice. A branch on
+ * a word of the table, in every turn of the loop, took a quarter of the time on a software adapter.
+ */
+export const GRAD_BESIDE_PARAM = "grad_beside_param";
 
 export const SIZES = ["row", "b", "col", "d", "block.rows", "block.count"] as const;
 

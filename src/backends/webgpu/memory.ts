@@ -8,8 +8,8 @@ import type { Device } from "./device.ts";
 /** Bytes of an arena's first buffer. */
 const FIRST_BYTES = 64 * 1024;
 
-/** Tensors begin at multiples of so many bytes. */
-const ALIGNMENT = 16;
+/** Tensors begin at multiples of so many bytes, and are padded to such: kernels take four elements at once. */
+export const ALIGNMENT = 16;
 
 /** Something that has a buffer, though not always the same. */
 export interface Home {
@@ -106,13 +106,14 @@ export interface Place {
   readonly bytes: number;
 }
 
-function aligned(bytes: number): number {
+/** Bytes with their padding. */
+export function padded(bytes: number): number {
   return Math.ceil(Math.max(bytes, 4) / ALIGNMENT) * ALIGNMENT;
 }
 
 function placesIn(home: Arena, sizes: readonly number[]): Place[] {
   return sizes.map((size) => {
-    const bytes = aligned(size);
+    const bytes = padded(size);
     return { home, offset: home.allocate(bytes) as number, bytes };
   });
 }
@@ -130,13 +131,13 @@ export class Memory {
 
   /** One place a size, all in one arena, zero-filled. Throws `out-of-memory`. */
   allocate(sizes: readonly number[]): Place[] {
-    return placesIn(this.#arenaFor(sizes.reduce((sum, bytes) => sum + aligned(bytes), 0)), sizes);
+    return placesIn(this.#arenaFor(sizes.reduce((sum, bytes) => sum + padded(bytes), 0)), sizes);
   }
 
   /** The same in an arena of choice; undefined where that cannot hold them. */
   allocateIn(home: Home | undefined, sizes: readonly number[]): Place[] | undefined {
     const arena = this.#arenas.find((candidate) => candidate === home);
-    const total = sizes.reduce((sum, bytes) => sum + aligned(bytes), 0);
+    const total = sizes.reduce((sum, bytes) => sum + padded(bytes), 0);
     return arena?.hasRoomFor(total) ? placesIn(arena, sizes) : undefined;
   }
 

@@ -1,5 +1,6 @@
 /** Names of values in a kernel: a tensor's is its role, any other value's is v and its number. */
 import { type Func, tensorName, type Value, type ValueId } from "../../ir/module.ts";
+import { OF_FOUR } from "./helpers.ts";
 
 /** What a state slot may not be called: WGSL's keywords and reserved words, what our texts call, and the variables of ours. */
 const TAKEN: ReadonlySet<string> = new Set(
@@ -14,11 +15,11 @@ null nullptr of operator package packoffset partition pass patch pixelfragment p
 readonly ref regardless register reinterpret_cast require resource restrict self set shared sizeof smooth snorm static static_assert
 static_cast std subroutine super target template this thread_local throw trait try type typedef typeid typename typeof union unless
 unorm unsafe unsized use using varying virtual volatile wgsl where with writeonly yield
-f32 u32 bool vec3u vec4u array bitcast select abs min max sign sqrt exp log floor ceil firstLeadingBit
+f32 u32 bool vec3u vec4u vec4f vec4 array bitcast select abs min max sign sqrt exp log floor ceil firstLeadingBit
 from_bits is_nan is_finite min_of max_of sign_of exp_of expm1 log_near_one log_of log1p power load_grad store_grad lanes_for sum_lanes max_lanes
-sum_blocks max_blocks workgroupBarrier storageBarrier
+sum_blocks max_blocks sum_across max_across workgroupBarrier storageBarrier
 launch chunks tensors scalars partials params grads states axes chunk thread slots commit grad_beside_param i end k first start at
-place places count lanes teams lane team to threads_share slab slabs rows block block_rows blocks R B C D i_row i_col i_slab param grad`.split(
+place places count lanes teams lane team to threads_share slab slabs rows block block_rows blocks R B C D i_row i_col i_slab inside param grad ${Object.values(OF_FOUR).join(" ")}`.split(
     /\s+/,
   ),
 );

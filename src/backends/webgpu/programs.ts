@@ -10,7 +10,7 @@ import { indent } from "../common/text.ts";
 import { type Access, declareBindings } from "./bindings.ts";
 import { printFinishes } from "./finish.ts";
 import { helpersFor } from "./helpers.ts";
-import { PROGRAM_BINDINGS, type ProgramBinding, rowsAt, SCALAR_ROW, THREADS } from "./layout.ts";
+import { PROGRAM_BINDINGS, PROGRAM_THREADS, type ProgramBinding, rowsAt, SCALAR_ROW } from "./layout.ts";
 import { COMMITTED, printProgram, readMask, recordOf, rowWords } from "./program.ts";
 import { declareUsed } from "./text.ts";
 
@@ -47,13 +47,17 @@ export function emitPrograms(work: PhaseWork, layouts: readonly ClassLayout[]): 
   ].filter(({ length }) => length > 0);
   const main = [
     "",
-    `@compute @workgroup_size(${THREADS})`,
+    `@compute @workgroup_size(${PROGRAM_THREADS})`,
     "fn main(@builtin(local_invocation_index) thread: u32) {",
     ...indent(parts.flatMap((part, index) => (index === 0 ? part : ["storageBarrier();", ...part]))),
     "}",
     "",
   ];
-  const text = [...helpersFor([...functions, ...main].join("\n")), ...functions, ...main];
+  const text = [
+    ...helpersFor([...functions, ...main].join("\n"), { threads: PROGRAM_THREADS }),
+    ...functions,
+    ...main,
+  ];
   return [
     `// Programs of phase ${phase}.`,
     "",
@@ -65,7 +69,7 @@ export function emitPrograms(work: PhaseWork, layouts: readonly ClassLayout[]): 
 /** A thread for each row. */
 function printRows(classes: readonly number[], numbers: NumberTable, advances: boolean): string[] {
   return [
-    `for (var at = thread; at < launch.rows; at += ${THREADS}u) {`,
+    `for (var at = thread; at < launch.rows; at += ${PROGRAM_THREADS}u) {`,
     ...indent([
       "let row = rows[launch.tensors + at];",
       ...(classes.length === 0

@@ -6,6 +6,7 @@ import { opInfo } from "../../ir/ops.ts";
 import { totalName } from "../../ir/spaces.ts";
 import { printType } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout } from "../backend.ts";
+import type { ElementType } from "./elements.ts";
 import { baseWord, type KernelBinding } from "./layout.ts";
 import { isTensor, nameAll } from "./names.ts";
 import { SPACES } from "./spaces.ts";
@@ -39,6 +40,8 @@ export interface Scope {
   readonly layout: ClassLayout;
   /** Whether what is stored, gradients excepted, obeys the commit flag. */
   readonly guarded: boolean;
+  /** Of variables over elements. */
+  readonly elements: ElementType;
   readonly parts: readonly Part[];
   readonly names: readonly string[];
   /** By role, in the layout's order. */
@@ -47,7 +50,7 @@ export interface Scope {
   readonly shares: ReadonlyMap<string, number>;
 }
 
-export function makeScope(kernel: Func, layout: ClassLayout, guarded: boolean): Scope {
+export function makeScope(kernel: Func, layout: ClassLayout, guarded: boolean, elements: ElementType): Scope {
   if (layout.dtype !== "f32")
     throw new StepjitError(
       "unsupported",
@@ -63,6 +66,7 @@ export function makeScope(kernel: Func, layout: ClassLayout, guarded: boolean): 
     kernel,
     layout,
     guarded,
+    elements,
     parts,
     names: names.values,
     places: placesOf(kernel, layout, order, names.bases),

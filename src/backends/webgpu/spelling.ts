@@ -6,6 +6,8 @@
  */
 import type { Op } from "../../ir/ops.ts";
 import { fillIn } from "../common/text.ts";
+import type { ElementType } from "./elements.ts";
+import { OF_FOUR } from "./helpers.ts";
 
 const SPELLING: Partial<Record<Op, string>> = {
   add: "a + b",
@@ -44,11 +46,19 @@ const SPELLING: Partial<Record<Op, string>> = {
 /** A number compared with itself: is it NaN? A compiler that assumes none would fold the comparison. */
 const WITH_ITSELF: Partial<Record<Op, string>> = { equal: "!is_nan(a)", notEqual: "is_nan(a)" };
 
-/** One op on operands that are names; undefined where there is no such op in WGSL. */
-export function spell(op: Op, operands: readonly string[]): string | undefined {
+/** Masks of several elements. */
+const OF_MASKS: Partial<Record<Op, string>> = { and: "a & b", or: "a | b" };
+
+/** One op on operands that are names; undefined where there is no such op in WGSL. `elements`: what the operands are. */
+export function spell(
+  op: Op,
+  operands: readonly string[],
+  elements: ElementType = "f32",
+): string | undefined {
   const [a = "", b = "", c = ""] = operands;
-  const text = (a === b ? WITH_ITSELF[op] : undefined) ?? SPELLING[op];
-  return text && fillIn(text, { a, b, c });
+  const isWide = elements !== "f32";
+  const text = (a === b ? WITH_ITSELF[op] : undefined) ?? (isWide ? OF_MASKS[op] : undefined) ?? SPELLING[op];
+  return text && fillIn(text, { ...(isWide && OF_FOUR), a, b, c });
 }
 
 /** How a reduction takes another number in, both names, and what it starts from. */

@@ -6,7 +6,7 @@
  * are data, so where the line is drawn never compiles anything.
  */
 import type { Device } from "./device.ts";
-import { Memory, type Place } from "./memory.ts";
+import { ALIGNMENT, Memory, type Place } from "./memory.ts";
 import { type Segment, WebGpuStorage } from "./storage.ts";
 
 /**
@@ -15,7 +15,9 @@ import { type Segment, WebGpuStorage } from "./storage.ts";
  */
 export const DIRECT_BYTES = 64 * 1024;
 
-export const RULE = `copied below ${DIRECT_BYTES / 1024} KiB, where three copies cost less than a dispatch`;
+export const RULE =
+  `copied below ${DIRECT_BYTES / 1024} KiB, where three copies cost less than a dispatch, ` +
+  `and where offset or size is no multiple of ${ALIGNMENT} bytes, which kernels take at once`;
 
 interface Copy {
   /** Undefined where it is not needed now: its place is kept. */
@@ -42,7 +44,7 @@ export class Staging {
     };
   }
 
-  /** What kernels are to use in a tensor's place: a copy, where it is small and somebody else's, or where it cannot be `bindable`. */
+  /** What kernels are to use in a tensor's place: a copy, where it is somebody else's and small or not aligned, or where it is not `bindable`. */
   standInFor(
     tensor: number,
     role: Role,
@@ -50,7 +52,7 @@ export class Staging {
     { written, bindable }: { written: boolean; bindable: boolean },
   ): WebGpuStorage | undefined {
     const known = this.#copies[role][tensor];
-    const copied = source && (!bindable || isSmall(source)) ? source : undefined;
+    const copied = source && !(bindable && isDirect(source)) ? source : undefined;
     if (known) known.source = copied;
     if (!copied) return source;
     if (known) return known.copy;
@@ -106,8 +108,11 @@ export class Staging {
   }
 }
 
-function isSmall({ kind, segments }: WebGpuStorage): boolean {
-  return kind === "foreign" && (segments[0] as Segment).home.buffer.size < DIRECT_BYTES;
+/** Somebody else's tensor that ends within 16 bytes would be written beyond its end: into a neighbour, where it is part of a buffer. */
+function isDirect({ kind, segments }: WebGpuStorage): boolean {
+  if (kind !== "foreign") return true;
+  const { home, offset, length } = segments[0] as Segment;
+  return home.buffer.size >= DIRECT_BYTES && offset % ALIGNMENT === 0 && (4 * length) % ALIGNMENT === 0;
 }
 
 function encodeCopy(encoder: GPUCommandEncoder, from: WebGpuStorage, to: WebGpuStorage): void {

@@ -5,8 +5,8 @@
 import { blocksOf } from "../../plan/chunks.ts";
 import { type Cut, segmentsOf } from "../../plan/segments.ts";
 import type { ClassLayout, Tables } from "../backend.ts";
-import { baseWord, FLAGS, SIZES, sizeWord, TENSOR_ROW, tensorRowWords } from "./layout.ts";
-import type { Home } from "./memory.ts";
+import { baseWord, SIZES, sizeWord, TENSOR_ROW, tensorRowWords } from "./layout.ts";
+import { type Home, padded } from "./memory.ts";
 import type { Segment, WebGpuStorage } from "./storage.ts";
 
 /** Bytes of a buffer, as a binding sees them; all of it where there is no size. */
@@ -126,14 +126,13 @@ class Builder {
     if (!this.#windowed(segment)) return { home, offset: 0, bytes: undefined };
     const from = offset + 4 * (cut.start - start);
     const aligned = Math.floor(from / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
-    return { home, offset: aligned, bytes: from - aligned + 4 * cut.length };
+    return { home, offset: aligned, bytes: padded(from - aligned + 4 * cut.length) };
   }
 
   fill(row: Uint32Array, tensor: number, { storages, totals }: Bound, piece: Piece): void {
     const { classIndex, dims } = this.#tables.tensors[tensor] as Tables["tensors"][number];
     const layout = this.#layout(tensor);
     row[TENSOR_ROW.classIndex] = classIndex;
-    row[TENSOR_ROW.flags] = isBeside(piece.windows) ? FLAGS.gradBesideParam : 0;
     row[TENSOR_ROW.parameter] = tensor;
     layout.roles.forEach((role, index) => {
       const storage = storages[index];
@@ -176,7 +175,7 @@ function segmentAt({ segments }: WebGpuStorage, { start }: Cut): Segment {
   return at as Segment;
 }
 
-/** Where element 0 would be in the binding, modulo 2^32. */
+/** Where element 0 would be in the binding, modulo 2^32; of vectors a multiple of 4, as chunks are cut. */
 export function baseOf({ offset, start }: Segment, window: Window): number {
   return ((offset - window.offset) / 4 - start) >>> 0;
 }

@@ -1,15 +1,24 @@
 /**
- * The walk of one space of a kernel, by the 256 threads of a workgroup, over what a chunk has of it. A chunk has a run of elements,
+ * The walk of one space of a kernel, by the threads of a workgroup, over what a chunk has of it. A chunk has a run of elements,
  * and so of any narrower space: a slab's rows, columns and itself belong to the chunk in which it begins.
  *
  * First the reductions over axes (teams.ts), then what is computed place by place:
  *
- *     for (var i = first + thread; i < end; i += 256u) { … }      threads next to each other touch numbers next to each other
+ *     for (var i = first + thread; i < end; i += 32u) { … }       threads next to each other touch numbers next to each other
  */
 import { ELEMENT, type Extent } from "../../ir/extent.ts";
 import { type Output, valueAt } from "../../ir/module.ts";
 import { indent } from "../common/text.ts";
-import { finishReductions, isShare, printBody, printStores, startReductions, type Walk } from "./body.ts";
+import {
+  finishReductions,
+  isShare,
+  printBody,
+  printStores,
+  resultOf,
+  startReductions,
+  type Walk,
+} from "./body.ts";
+import { WIDTH } from "./elements.ts";
 import { THREADS } from "./layout.ts";
 import { neededFor, placeOf, placeRead, type Scope } from "./scope.ts";
 import { lineSizes, productOf, slabSizes } from "./spaces.ts";
@@ -45,10 +54,12 @@ function readsWhat(later: Walk, { scope, outputs }: Walk): boolean {
 }
 
 function printMap(walk: Walk): string[] {
+  const width = WIDTH[walk.scope.elements];
+  const from = width === 1 ? "thread" : `${width}u * thread`;
   return [
     "",
     ...startReductions(walk),
-    `for (var i = first + thread; i < end; i += ${THREADS}u) {`,
+    `for (var i = first + ${from}; i < end; i += ${width * THREADS}u) {`,
     ...indent([...printBody(walk), ...printStores(walk)]),
     "}",
     ...printShares(walk),
@@ -61,7 +72,7 @@ function printShares(walk: Walk): string[] {
   if (shares.length === 0) return [];
   const stores = shares.map(
     ({ target, value }) =>
-      `partials[chunk.w * launch.stride + ${scope.shares.get(target)}u] = ${scope.names[value]}; // ${target}`,
+      `partials[chunk.w * launch.stride + ${scope.shares.get(target)}u] = ${resultOf(scope, value)}; // ${target}`,
   );
   return [
     "",

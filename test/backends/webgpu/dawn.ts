@@ -26,14 +26,23 @@ afterAll(() => {
 
 const pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
-/** Throws what the device, the only one of a file, has to say about a text. Each text is compiled once. */
-export function compile(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
-  const known = pipelines.get(code) ?? compileNew(device, code);
-  pipelines.set(code, known);
+/** Throws what the device, the only one of a file, has to say about a text. Each text is compiled once, with the same constants. */
+export function compile(
+  device: GPUDevice,
+  code: string,
+  constants: Record<string, number> = {},
+): Promise<GPUComputePipeline> {
+  const key = JSON.stringify([code, constants]);
+  const known = pipelines.get(key) ?? compileNew(device, code, constants);
+  pipelines.set(key, known);
   return known;
 }
 
-async function compileNew(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
+async function compileNew(
+  device: GPUDevice,
+  code: string,
+  constants: Record<string, number>,
+): Promise<GPUComputePipeline> {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   const { messages } = await module.getCompilationInfo();
@@ -41,7 +50,7 @@ async function compileNew(device: GPUDevice, code: string): Promise<GPUComputePi
   if (said.length > 0) throw new Error(`${said.join("\n")}\n${code}`);
   const pipeline = await device.createComputePipelineAsync({
     layout: "auto",
-    compute: { module, entryPoint: "main" },
+    compute: { module, entryPoint: "main", constants },
   });
   const error = await device.popErrorScope();
   if (error) throw new Error(`${error.message}\n${code}`);

@@ -9,6 +9,7 @@ import {
   baseWord,
   COMMIT_AT,
   FLAGS,
+  GRAD_BESIDE_PARAM,
   KERNEL_BINDINGS,
   type KernelBinding,
   LAUNCH,
@@ -33,7 +34,6 @@ export interface TestTensor {
   readonly classIndex: number;
   readonly dims: Dims;
   readonly inactive?: boolean;
-  readonly gradBesideParam?: boolean;
 }
 
 export interface Launch {
@@ -43,6 +43,8 @@ export interface Launch {
   readonly seed: number;
   /** Numbers of tensors and scalars, from one that is evenly distributed below 1. Default: 0.5 to 1.5. */
   readonly number?: (random: number) => number;
+  /** Gradients lie in the parameters' buffer. Default false. */
+  readonly gradBesideParam?: boolean;
   /** The step is not to be. Default false. */
   readonly refused?: boolean;
   /** Largest |a - b| / max(1, |b|). Default 5e-6. */
@@ -51,8 +53,10 @@ export interface Launch {
 
 /** What nobody writes keeps this. */
 const UNTOUCHED = 12345;
-/** Floats between tensors. */
-const GAP = 3;
+/** Floats between tensors, padding not counted. */
+const GAP = 4;
+/** Tensors begin at multiples of so many floats and are padded to such, with NaN: it may be written but must not count. */
+const ALIGNMENT = 4;
 /** Where scalar rows begin, after the commit flag. */
 const ROWS_AT = 16;
 
@@ -65,6 +69,7 @@ class Arena {
     for (let i = 0; i < GAP; i++) this.#parts.push(UNTOUCHED);
     const at = this.#parts.length;
     for (let i = 0; i < numbers.length; i++) this.#parts.push(numbers[i] as number);
+    while (this.#parts.length % ALIGNMENT !== 0) this.#parts.push(Number.NaN);
     return at;
   }
 
@@ -123,7 +128,7 @@ export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<v
         );
         expected.get("axes")?.set(got, place.at);
       } else if (!launch.work.guarded || !launch.refused || !target.endsWith("'") || target === "grad'")
-        expected.get(place.binding as "axes")?.set(Array.from(numbers), place.at);
+        expectStored(place, numbers, after, expected);
     }
   });
   for (const [name, numbers] of expected)
@@ -132,6 +137,19 @@ export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<v
 }
 
 const STORED = ["param", "grad", "state", "axes"] as const;
+
+/** What is stored, and whatever may now be in the padding behind it. */
+function expectStored(
+  { binding, at }: Laid,
+  numbers: Numbers,
+  after: Record<keyof Contents, Float32Array>,
+  expected: ReadonlyMap<string, Float64Array>,
+): void {
+  const end = at + numbers.length;
+  const padding = after[binding as "axes"].subarray(end, end + (-end & (ALIGNMENT - 1)));
+  expected.get(binding)?.set(Array.from(numbers), at);
+  expected.get(binding)?.set(padding, end);
+}
 
 function kernelOf({ layouts, work }: Launch, { classIndex }: TestTensor): Func | undefined {
   return work.kernels.find(({ name }) => name === layouts[classIndex]?.name);
@@ -244,7 +262,7 @@ function layTensor(
   arenas: Arenas,
   number: () => number,
 ): Map<string, Laid> {
-  const { classIndex, dims, gradBesideParam } = tensor;
+  const { classIndex, dims } = tensor;
   const { roles, totals } = launch.layouts[classIndex] as ClassLayout;
   const extents = extentsOf(kernelOf(launch, tensor));
   const fill = (length: number) => Float32Array.from({ length }, number);
@@ -252,7 +270,7 @@ function layTensor(
   for (const role of roles) {
     const extent = extents.get(role) ?? ELEMENT;
     const kind = role === "param" || role === "grad" ? role : extent === ELEMENT ? "state" : "axes";
-    const binding = role === "grad" && gradBesideParam ? "param" : kind;
+    const binding = role === "grad" && launch.gradBesideParam ? "param" : kind;
     const before = fill(placesOf(extent, dims));
     laid.set(role, { binding, at: arenas[binding].put(before), before, extent });
   }
@@ -297,13 +315,13 @@ function joinBlocks(numbers: Numbers, { op, extent }: AxisTotal, dims: Dims): Fl
 
 function writeRow(
   row: Uint32Array,
-  { classIndex, dims, inactive, gradBesideParam }: TestTensor,
+  { classIndex, dims, inactive }: TestTensor,
   layouts: readonly ClassLayout[],
   places: ReadonlyMap<string, Laid>,
 ): void {
   const layout = layouts[classIndex] as ClassLayout;
   row[TENSOR_ROW.classIndex] = classIndex;
-  row[TENSOR_ROW.flags] = (inactive ? FLAGS.inactive : 0) | (gradBesideParam ? FLAGS.gradBesideParam : 0);
+  row[TENSOR_ROW.flags] = inactive ? FLAGS.inactive : 0;
   const order = [...layout.roles, ...layout.totals.map(({ name }) => `total.${name}`)];
   order.forEach((role, index) => {
     row[baseWord(index)] = (places.get(role) as Laid).at;
@@ -318,9 +336,15 @@ function writeRow(
 async function run(
   device: GPUDevice,
   text: string,
-  { contents, chunks, stride }: Scene,
+  { launch, contents, chunks, stride }: Scene,
 ): Promise<Record<keyof Contents, Float32Array>> {
-  const pipeline = await compile(device, text);
+  const { gradBesideParam = false } = launch;
+  const isAsked = text.includes(`override ${GRAD_BESIDE_PARAM}`);
+  const pipeline = await compile(
+    device,
+    text,
+    isAsked ? { [GRAD_BESIDE_PARAM]: Number(gradBesideParam) } : {},
+  );
   const names = (Object.keys(contents) as (keyof Contents)[]).filter((name) =>
     text.includes(`@binding(${KERNEL_BINDINGS[name]})`),
   );

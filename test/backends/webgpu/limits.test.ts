@@ -1,9 +1,10 @@
 /** Small limits: arenas are several, tensors are cut, and the numbers are the same to the bit. */
-import { Adafactor, Adam, Adan, compileStep, LAMB, SGD, type Tensor } from "stepjit";
+import { readFile } from "node:fs/promises";
+import { Adafactor, Adam, AdamW, Adan, compileStep, LAMB, SGD, type Tensor } from "stepjit";
 import { expect, test } from "vitest";
 import { COPY_DST, COPY_SRC, STORAGE } from "../../../src/backends/webgpu/device.ts";
 import { WebGpu } from "../../../src/webgpu.ts";
-import { numbers } from "../../models.ts";
+import { numbers, PlainAdamW } from "../../models.ts";
 import type { AnyOptimizerClass } from "../../optim/subjects.ts";
 import { train } from "../../optim/training.ts";
 import { expectSame, expectSameArrays } from "../../properties/compare.ts";
@@ -94,3 +95,55 @@ describeOnGpu("bindings of 512 KiB", () => {
     gpu.dispose();
   });
 });
+
+const GPT2 = new URL("../../../bench/shapes/gpt2-small.json", import.meta.url);
+
+/** Parameters and gradients repeat after so many elements; rows are no multiple of it, so that one out of place is seen. */
+const PERIOD = 35;
+const START = Array.from({ length: PERIOD }, (_, i) => (i % 7) - 3);
+const SLOPE = Array.from({ length: PERIOD }, (_, i) => (i % 5) - 2);
+
+describeOnGpu("the limits that every device has", () => {
+  test("gpt2-small: its largest parameter is cut, each element is right", async () => {
+    const { shapes } = JSON.parse(await readFile(GPT2, "utf8")) as { shapes: [string, number[]][] };
+    const device = await testDevice();
+    const gpu = new WebGpu(device, undefined);
+    const most = Math.max(...shapes.map(([, shape]) => sizeOf(shape)));
+    expect(4 * most).toBeGreaterThan(device.limits.maxStorageBufferBindingSize);
+    const [weights, gradients] = [START, SLOPE].map((numbers) => {
+      const data = repeated(numbers, most);
+      return shapes.map(([, shape]) => gpu.tensor(data.subarray(0, sizeOf(shape)), shape));
+    }) as [Tensor[], Tensor[]];
+    const step = compileStep(new AdamW(weights, { lr: 0.1 }), { backend: gpu });
+    const plain = new PlainAdamW(START);
+    for (let i = 0; i < 2; i++) {
+      step(gradients);
+      plain.step(SLOPE, { lr: 0.1 });
+    }
+    // Eight arenas of state, which parameters and gradients do not fill at the same places.
+    expect(step.stats.launches).toBeLessThanOrEqual(17);
+    for (const [index, weight] of weights.entries()) {
+      const found = (await weight.read()) as Float32Array;
+      for (const [i, x] of found.subarray(0, PERIOD).entries())
+        expect(Math.abs(x - (plain.values[i] as number))).toBeLessThan(1e-5);
+      expect([index, isPeriodic(found)]).toEqual([index, true]);
+    }
+    gpu.dispose();
+  });
+});
+
+function repeated(numbers: readonly number[], length: number): Float32Array {
+  const data = new Float32Array(length);
+  data.set(numbers);
+  for (let done = numbers.length; done < length; done *= 2) data.copyWithin(done, 0, done);
+  return data;
+}
+
+function isPeriodic({ buffer, byteLength }: Float32Array): boolean {
+  const bytes = Buffer.from(buffer, 0, byteLength);
+  return bytes.subarray(4 * PERIOD).equals(bytes.subarray(0, Math.max(0, byteLength - 4 * PERIOD)));
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, axis) => product * axis, 1);
+}

@@ -66,7 +66,7 @@ export class ProgramDevice {
       for (const count of pieces) {
         const row = new Array<number>(words).fill(0);
         row[TENSOR_ROW.classIndex] = classIndex;
-        row[TENSOR_ROW.flags] = active ? FLAGS.gradBesideParam : FLAGS.inactive | FLAGS.gradBesideParam;
+        row[TENSOR_ROW.flags] = active ? 0 : FLAGS.inactive;
         row[TENSOR_ROW.parameter] = parameter;
         for (let i = 0; i < count; i++) {
           const slot = deviceChunks.length / 4;

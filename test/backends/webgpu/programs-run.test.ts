@@ -1,6 +1,6 @@
 /** What programs compute on a device, against the host. */
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { giveAt, MASK_BITS, THREADS } from "../../../src/backends/webgpu/layout.ts";
+import { giveAt, MASK_BITS, PROGRAM_THREADS } from "../../../src/backends/webgpu/layout.ts";
 import { parseModule } from "../../../src/ir/parse.ts";
 import { verifyModule } from "../../../src/ir/verify.ts";
 import { Totals } from "../../../src/plan/totals.ts";
@@ -133,7 +133,7 @@ describeOnGpu("programs on a device", () => {
   describe("totals", () => {
     test.each([
       [1, 1],
-      [5, THREADS],
+      [5, PROGRAM_THREADS],
       [40, 16],
       [41, 1],
       [300, 64],
