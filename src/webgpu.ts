@@ -6,7 +6,7 @@ import { show } from "./optim/hyper.ts";
 import { sizeOf, Tensor } from "./tensor.ts";
 
 export interface WebGpuOptions {
-  /** A device to work on; it stays yours. Default: a device of our own, with all the limits and features that the adapter offers. */
+  /** A device to work on; it stays yours. Default: a device of our own, with the limits that the adapter offers. */
   readonly device?: GPUDevice;
   /** Which adapter to ask for. Default: what the platform prefers. */
   readonly powerPreference?: GPUPowerPreference;
@@ -113,12 +113,8 @@ async function requestDevice(gpu: GPU, powerPreference: GPUPowerPreference | und
   return adapter.requestDevice({
     label: "stepjit",
     requiredLimits: limitsOf(adapter),
-    requiredFeatures: [...adapter.features].filter((name) => FEATURES.has(name)) as GPUFeatureName[],
   });
 }
-
-/** Features that steps or their profiles use where they are there. */
-const FEATURES: ReadonlySet<string> = new Set(["timestamp-query", "subgroups", "shader-f16"]);
 
 /** Limits that matter, as large as the adapter has them. */
 function limitsOf({ limits }: GPUAdapter): Record<string, number> {

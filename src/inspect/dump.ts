@@ -5,6 +5,7 @@ import { show } from "../optim/hyper.ts";
 import type { Compiled } from "../step/cache.ts";
 import type { Engine } from "../step/engine.ts";
 import { modulesOf, type Planned } from "../step/planner.ts";
+import { counted } from "./counted.ts";
 
 /**
  * - `module`: as traced; `fused`: after all passes; `kernels`: only what the backend prints
@@ -55,5 +56,6 @@ function dumpPlan({ planned, optimizer }: Engine): string {
     ({ name, elements, classIndex, group, tensor }, index) =>
       `tensor ${index} ${name.padEnd(width)} [${tensor.shape}] ${elements} elements, class ${classIndex}, group ${group}`,
   );
-  return [...classes, ...tensors, `${plan.chunkCount} chunks, ${plan.launches} launches`].join("\n");
+  const size = `${counted(plan.chunkCount, "chunk")}, ${counted(plan.launches, "launch", "launches")}`;
+  return [...classes, ...tensors, size].join("\n");
 }

@@ -4,6 +4,7 @@ import { type Func, tensorTraffic } from "../ir/module.ts";
 import { totalName } from "../ir/spaces.ts";
 import type { Traffic } from "../plan/layout.ts";
 import type { Engine } from "../step/engine.ts";
+import { counted } from "./counted.ts";
 
 export interface Explanation {
   readonly optimizer: string;
@@ -188,8 +189,4 @@ function deviceText(device: NonNullable<Explanation["device"]>): string[] {
     `    copied: ${counted(copied.length, "parameter")}, ${counted(copies, "copy", "copies")}, ${bytes} bytes a step`,
     `    bound, a dispatch each: ${bound.length === 0 ? "none" : bound.join(", ")}`,
   ];
-}
-
-function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
 }

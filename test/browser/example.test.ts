@@ -120,7 +120,7 @@ describe.runIf(canLaunch("the example page"))("the example page", () => {
 
     test("shows the kernel's text and the plan", async () => {
       expect(await text(page, "Kernel text")).toMatch(kernel);
-      expect(await text(page, "Launch plan")).toMatch(/^\d+ chunks, 1 launches$/m);
+      expect(await text(page, "Launch plan")).toMatch(/^\d+ chunks, 1 launch$/m);
       expect(await text(page, "Summary")).toMatch(/^Adam on .*: 1 launch a step$/m);
     });
 
