@@ -14,6 +14,7 @@ import { type AroundOptions, arrange, NUMBERS } from "./step/around.ts";
 import { Engine } from "./step/engine.ts";
 import type { StepEvent } from "./step/events.ts";
 import type { Gradients } from "./step/gradients.ts";
+import { LOG_TOPICS, Log, type LogTopic, topicsOfEnvironment } from "./step/log.ts";
 import type { OnRecompile } from "./step/options.ts";
 
 export interface CompileOptions extends AroundOptions {
@@ -25,6 +26,8 @@ export interface CompileOptions extends AroundOptions {
   readonly numerics?: Numerics;
   /** What happens when a kernel has to be compiled after the first step. Default: it is recorded in `events`. */
   readonly onRecompile?: OnRecompile;
+  /** What is logged, a line each, to stderr or a browser's console. Default: what the environment variable STEPJIT_LOG lists; else nothing. */
+  readonly log?: readonly LogTopic[];
 }
 
 /** Counts and sizes of a compiled step. */
@@ -104,6 +107,7 @@ export function compileStep(optimizer: Optimizer, options: CompileOptions = {}):
     scaler: checked.scaler,
     zeroGrad: checked.zeroGrad ?? false,
     onRecompile: checked.onRecompile,
+    log: new Log(optimizer.definition.name, checked.log ?? topicsOfEnvironment()),
   });
   for (const [name, value] of Object.entries(numbers)) engine.setStepHyper(name, value);
   void engine.planned; // compiled now, so that an error in the maths shows here and not in the first step
@@ -227,6 +231,10 @@ const OPTIONS: Readonly<Record<keyof CompileOptions, Rule>> = {
   onRecompile: {
     allowed: '"warn", "error" or a function',
     fits: (value) => value === "warn" || value === "error" || typeof value === "function",
+  },
+  log: {
+    allowed: `a list of ${Object.keys(LOG_TOPICS).join(", ")}`,
+    fits: (value) => Array.isArray(value) && value.every((topic) => Object.hasOwn(LOG_TOPICS, topic)),
   },
 };
 

@@ -52,6 +52,7 @@ export type { SavedGroup, SavedState, SavedTensor, StateDict } from "./optim/sta
 export type { SwaOptions } from "./step/around.ts";
 export type { KeyChange, StepEvent } from "./step/events.ts";
 export type { Gradient, Gradients } from "./step/gradients.ts";
+export type { LogTopic } from "./step/log.ts";
 export type { OnRecompile } from "./step/options.ts";
 export type { Tensor, TensorDType } from "./tensor.ts";
 export {

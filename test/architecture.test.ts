@@ -59,7 +59,7 @@ const PARTS: Readonly<
   step: {
     parts: ["ir", "passes", "trace", "plan", "optim", "tensor.ts", "type:backends/backend.ts", "error.ts"],
   },
-  inspect: { parts: ["step", "ir", "plan", "optim", "type:backends/backend.ts", "error.ts"] },
+  inspect: { parts: ["step", "ir", "passes", "plan", "optim", "type:backends/backend.ts", "error.ts"] },
 
   // The whole.
   "compile.ts": {

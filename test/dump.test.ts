@@ -3,6 +3,7 @@ import { AdamW, compileStep, type DumpStage, tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { parseModule } from "../src/ir/parse.ts";
 import { printModule } from "../src/ir/print.ts";
+import { PASSES } from "../src/passes/pipeline.ts";
 import { BACKENDS } from "./backends.ts";
 
 /** AdamW over a small dense layer, after one step. */
@@ -18,6 +19,13 @@ const withoutLines = (text: string) => text.replaceAll(/# \S*?([\w-]+\.ts):\d+:\
 
 const FILES: Readonly<Record<DumpStage, string>> = {
   module: "module.txt",
+  simplify: "passes/1-simplify.txt",
+  cse: "passes/2-cse.txt",
+  dce: "passes/3-dce.txt",
+  hoist: "passes/4-hoist.txt",
+  schedule: "passes/5-schedule.txt",
+  fuse: "passes/6-fuse.txt",
+  batch: "passes/7-batch.txt",
   fused: "fused.txt",
   kernels: "kernels.txt",
   text: "kernels.wat",
@@ -38,7 +46,13 @@ describe("dump", () => {
     await step.finished();
   });
 
-  test.each(["module", "fused", "kernels"] as const)("%s parses back", (stage) => {
+  test("has a stage for each pass: the last one's is all that a backend on the host gets", () => {
+    const { step } = denseLayer();
+    for (const { name } of PASSES) expect(step.dump(name)).toMatch(/^module "AdamW"$/m);
+    expect(step.dump("batch")).toBe(step.dump("fused"));
+  });
+
+  test.each(["module", "hoist", "fused", "kernels"] as const)("%s parses back", (stage) => {
     for (const options of [{}, { clipNorm: 1 }]) {
       const text = denseLayer(options).step.dump(stage);
       expect(printModule(parseModule(text))).toBe(text);

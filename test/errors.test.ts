@@ -972,13 +972,13 @@ const COMPILATION: Row[] = [
   [
     "an unknown option",
     "invalid-option",
-    'compileStep: no option "device"; there are backend, threads, clipNorm, clipValue, scaler, accumulate, ema, swa, zeroGrad, numerics, onRecompile',
+    'compileStep: no option "device"; there are backend, threads, clipNorm, clipValue, scaler, accumulate, ema, swa, zeroGrad, numerics, onRecompile, log',
     compile({ device: "cuda" }),
   ],
   [
     "an option that every object has",
     "invalid-option",
-    'compileStep: no option "constructor"; there are backend, threads, clipNorm, clipValue, scaler, accumulate, ema, swa, zeroGrad, numerics, onRecompile',
+    'compileStep: no option "constructor"; there are backend, threads, clipNorm, clipValue, scaler, accumulate, ema, swa, zeroGrad, numerics, onRecompile, log',
     compile({ constructor: 1 }),
   ],
   [
@@ -1048,13 +1048,13 @@ const COMPILATION: Row[] = [
   [
     "an unknown dump stage",
     "invalid-option",
-    'dump: no stage "wgsl"; there are module, fused, kernels, text, plan',
+    'dump: no stage "wgsl"; there are module, simplify, cse, dce, hoist, schedule, fuse, batch, fused, kernels, text, plan',
     ({ step }) => step.dump("wgsl" as Bad),
   ],
   [
     "a dump stage that every object has",
     "invalid-option",
-    'dump: no stage "constructor"; there are module, fused, kernels, text, plan',
+    'dump: no stage "constructor"; there are module, simplify, cse, dce, hoist, schedule, fuse, batch, fused, kernels, text, plan',
     ({ step }) => step.dump("constructor" as Bad),
   ],
 ];

@@ -2,19 +2,22 @@ import { StepjitError } from "../error.ts";
 import type { Module } from "../ir/module.ts";
 import { printModule } from "../ir/print.ts";
 import { show } from "../optim/hyper.ts";
+import { moduleAfter, PASSES, type PassName } from "../passes/pipeline.ts";
 import type { Compiled } from "../step/cache.ts";
+import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
 import { modulesOf, type Planned } from "../step/planner.ts";
-import { counted } from "./counted.ts";
 
 /**
- * - `module`: as traced; `fused`: after all passes; `kernels`: only what the backend prints
+ * - `module`: as traced; then, in order, what each pass leaves of it: `simplify`, `cse`, `dce`, `hoist`, `schedule`, `fuse`, `batch`
+ * - `fused`: after all of them, with what the backend wants done besides; `kernels`: only what the backend prints
  * - `text`: what the backend compiles, WAT or WGSL; `plan`: which tensors are touched, by which kernels, in which chunks
  */
-export type DumpStage = "module" | "fused" | "kernels" | "text" | "plan";
+export type DumpStage = "module" | PassName | "fused" | "kernels" | "text" | "plan";
 
-const STAGES: Readonly<Record<DumpStage, (engine: Engine) => string>> = {
+const STAGES: Stages<DumpStage> = {
   module: ({ planned }) => print(planned, ({ traced }) => traced),
+  ...stagesOfPasses(),
   fused: ({ planned }) => print(planned, ({ module }) => module),
   kernels: ({ planned }) => print(planned, ({ module }) => onlyKernels(module)),
   text: ({ planned }) => {
@@ -31,6 +34,16 @@ export function dump(engine: Engine, stage: DumpStage): string {
       `dump: no stage ${show(stage)}; there are ${Object.keys(STAGES).join(", ")}`,
     );
   return STAGES[stage](engine);
+}
+
+type Stages<Stage extends string> = Readonly<Record<Stage, (engine: Engine) => string>>;
+
+function stagesOfPasses(): Stages<PassName> {
+  const stages = PASSES.map(({ name }) => [
+    name,
+    ({ planned }: Engine) => print(planned, ({ traced }) => moduleAfter(name, traced)),
+  ]);
+  return Object.fromEntries(stages);
 }
 
 /** The step's module, and the micro-step's where there is one. */

@@ -3,8 +3,8 @@ import type { Placement } from "../backends/backend.ts";
 import { type Func, tensorTraffic } from "../ir/module.ts";
 import { totalName } from "../ir/spaces.ts";
 import type { Traffic } from "../plan/layout.ts";
+import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
-import { counted } from "./counted.ts";
 
 export interface Explanation {
   readonly optimizer: string;

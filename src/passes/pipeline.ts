@@ -14,7 +14,7 @@ export interface Pass {
 }
 
 /** The passes in order. `fused` names what comes out before kernels are cut, `kernels` what backends print. */
-export const PASSES: readonly Pass[] = [
+export const PASSES = [
   { name: "simplify", run: simplify },
   { name: "cse", run: eliminateCommonSubexpressions },
   { name: "dce", run: eliminateDeadCode },
@@ -22,14 +22,23 @@ export const PASSES: readonly Pass[] = [
   { name: "schedule", run: schedule },
   { name: "fuse", run: fuse },
   { name: "batch", run: batch },
-];
+] as const satisfies readonly Pass[];
+
+export type PassName = (typeof PASSES)[number]["name"];
 
 /** Runs all passes; `after` sees the module after each one. Every pass leaves a module that verifies. */
 export function runPasses(module: Module, after?: (pass: Pass, module: Module) => void): Module {
-  return PASSES.reduce((before, pass) => {
+  return PASSES.reduce((before: Module, pass) => {
     const result = pass.run(before);
     verifyModule(result);
     after?.(pass, result);
     return result;
   }, module);
+}
+
+/** What one of the passes leaves of a module; the pass before it left what it began with. */
+export function moduleAfter(name: PassName, module: Module): Module {
+  const results = new Map<string, Module>();
+  runPasses(module, (pass, result) => results.set(pass.name, result));
+  return results.get(name) as Module;
 }

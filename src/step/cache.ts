@@ -37,13 +37,19 @@ interface Known {
 const modules = new WeakMap<AnyDefinition, Map<string, Known>>();
 const pipelines = new WeakMap<Backend, Map<string, Pipeline>>();
 
-/** The module for these classes; `onTrace` hears of it if it had to be traced. */
+/** Hears of what has to be done anew. */
+export interface CompileListener {
+  readonly onTrace?: (milliseconds: number) => void;
+  readonly onPass?: (pass: string, before: Module, after: Module) => void;
+}
+
+/** The module for these classes. */
 export function compiledModule(
   definition: AnyDefinition,
   classes: readonly ClassSpec[],
   transforms: readonly TransformDefinition[],
   residence: Residence,
-  onTrace: (milliseconds: number) => void,
+  { onTrace, onPass }: CompileListener = {},
 ): Compiled {
   const all = entryOf(modules, definition);
   const key = [...classes, ...transforms].map(({ name }) => name).join("\n");
@@ -52,15 +58,27 @@ export function compiledModule(
   const known = before ?? { traced: trace(definition, classes, transforms), compiled: new Map() };
   all.set(key, known);
   const form = `${residence.programs} ${residence.hypers}`;
-  const compiled = known.compiled.get(form) ?? compile(known.traced, classes, residence);
+  const compiled = known.compiled.get(form) ?? compile(known.traced, classes, residence, onPass);
   known.compiled.set(form, compiled);
-  if (!before) onTrace(performance.now() - start);
+  if (!before) onTrace?.(performance.now() - start);
   return compiled;
 }
 
-function compile(traced: Module, classes: readonly ClassSpec[], { programs, hypers }: Residence): Compiled {
-  const passed = runPasses(traced);
-  const module = programs === "device" ? offload(passed, new Set(hypers)) : passed;
+function compile(
+  traced: Module,
+  classes: readonly ClassSpec[],
+  { programs, hypers }: Residence,
+  onPass: CompileListener["onPass"],
+): Compiled {
+  let module = traced;
+  const passed = runPasses(traced, (pass, result) => {
+    onPass?.(pass.name, module, result);
+    module = result;
+  });
+  if (programs === "device") {
+    module = offload(passed, new Set(hypers));
+    onPass?.("offload", passed, module);
+  }
   const layouts = classes.map(({ name, dtype, view }) => layoutOf(module, name, dtype, view));
   return { traced, module, layouts, texts: new Map() };
 }

@@ -10,11 +10,12 @@ import type { Traffic } from "../plan/layout.ts";
 import type { Plan } from "../plan/plan.ts";
 import { disposedSoFar, Tensor } from "../tensor.ts";
 import type { StateSpecs } from "../trace/definition.ts";
-import { occasionOf, type StepEvent } from "./events.ts";
+import { occasionOf, printEvent, type StepEvent } from "./events.ts";
 import type { Gradients } from "./gradients.ts";
 import { crossingsOf, flagsKey, keyOf } from "./key.ts";
 import { Mirrors } from "./mirrors.ts";
 import type { EngineOptions } from "./options.ts";
+import { printPerformance } from "./performance.ts";
 import {
   bindNoGradient,
   makePlan,
@@ -134,6 +135,7 @@ export class Engine {
     this.#sayWhetherBehind();
     this.#calls++;
     this.milliseconds = performance.now() - start;
+    this.options.log.say("perf", () => printPerformance(this));
     const { stepPost } = this.optimizer.hooks;
     if (stepPost.length > 0) stepPost.notify(this.optimizer, input);
   }
@@ -431,7 +433,10 @@ export class Engine {
       inherit: isSettled ? undefined : old?.plan,
       key,
       occasion: occasionOf(this.#calls, old?.key, key, crossingsOf(optimizer, this.#numbers)),
-      log: (event) => this.events.push(event),
+      log: (event) => {
+        this.events.push(event);
+        this.options.log.say("events", () => printEvent(event));
+      },
     });
     if (old) releasePlan(old);
     this.#planned = planned;

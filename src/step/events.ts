@@ -44,6 +44,18 @@ export function occasionOf(
   return { step, reason, changes };
 }
 
+const DONE: Readonly<Record<StepEvent["kind"], (event: StepEvent) => string>> = {
+  trace: () => "traced",
+  kernel: ({ kernel }) => `compiled kernel ${kernel}`,
+  plan: () => "planned",
+};
+
+/** One line, steps counted from 1: `step 4: compiled kernel SGD f32 hasMomentum, phase 0 in 1.20 ms: param group 0, hasMomentum: false → true (momentum 0 → 0.9)`. */
+export function printEvent(event: StepEvent): string {
+  const { kind, step, milliseconds, reason } = event;
+  return `step ${step + 1}: ${DONE[kind](event)} in ${milliseconds.toFixed(2)} ms: ${reason}`;
+}
+
 function diffKeys(before: Key, after: Key, because: ReadonlyMap<string, string>): KeyChange[] {
   const parts = [...new Set([...before.keys(), ...after.keys()])];
   return parts

@@ -2,6 +2,7 @@ import type { Backend, Numerics } from "../backends/backend.ts";
 import type { GradScaler } from "../optim/grad-scaler.ts";
 import type { TransformDefinition } from "../trace/definition.ts";
 import type { StepEvent } from "./events.ts";
+import type { Log } from "./log.ts";
 
 /** What to do when a kernel has to be compiled after the first step. */
 export type OnRecompile = "warn" | "error" | ((event: StepEvent) => void);
@@ -16,4 +17,5 @@ export interface EngineOptions {
   readonly scaler: GradScaler | undefined;
   readonly zeroGrad: boolean;
   readonly onRecompile: OnRecompile | undefined;
+  readonly log: Log;
 }

@@ -1,6 +1,7 @@
 /** Makes a plan that fits the optimizer as it is now: trace and kernels from the caches where they are there, then the tables. */
 import type { Backend, PhaseText, Pipeline, Storage } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
+import type { Module } from "../ir/module.ts";
 import type { FloatType } from "../ir/type.ts";
 import { microStep } from "../optim/around/accumulate.ts";
 import { type HyperCell, show } from "../optim/hyper.ts";
@@ -13,6 +14,7 @@ import { type AnyDefinition, count, type TransformDefinition } from "../trace/de
 import type { ClassSpec } from "../trace/trace.ts";
 import { type Compiled, compiledModule, pipelinesOf, textsFor } from "./cache.ts";
 import { classify } from "./classes.ts";
+import { counted } from "./counted.ts";
 import type { Occasion, StepEvent } from "./events.ts";
 import { GradientReader } from "./gradients.ts";
 import { flagsKey, hyperNames, type Key, residentsOf } from "./key.ts";
@@ -87,6 +89,8 @@ export function makePlan(order: Order): Planned {
   const places = placesIn(optimizer, backend, mirrors);
   bindTensors(optimizer, places, plans);
   log({ kind: "plan", ...occasion, milliseconds: performance.now() - start });
+  for (const { plan } of microPlanned ? [step, microPlanned] : [step])
+    options.log.say("plan", () => printPlan(optimizer, plan));
   return {
     key,
     flags: flagsKey(optimizer),
@@ -98,6 +102,15 @@ export function makePlan(order: Order): Planned {
     places,
     moving: places.flatMap(({ moves }, index) => (moves ? [index] : [])),
   };
+}
+
+function printPlan({ parameters }: Optimizer, { chunkCount, launches }: Plan): string {
+  const elements = parameters.reduce((sum, parameter) => sum + parameter.elements, 0);
+  return [
+    `${counted(parameters.length, "parameter")} of ${counted(elements, "element")}`,
+    counted(chunkCount, "chunk"),
+    counted(launches, "launch", "launches"),
+  ].join(", ");
 }
 
 /** The step, and the micro-step where there is one. */
@@ -140,12 +153,18 @@ function compile(
 ): CompiledModule {
   const { options, occasion, log } = order;
   const residence = { programs: options.backend.programs, hypers };
-  const compiled = compiledModule(definition, classes, transforms, residence, (milliseconds) =>
-    log({ kind: "trace", ...occasion, milliseconds }),
-  );
+  const compiled = compiledModule(definition, classes, transforms, residence, {
+    onTrace: (milliseconds) => log({ kind: "trace", ...occasion, milliseconds }),
+    onPass: (pass, before, after) =>
+      options.log.say("passes", () => `${pass}: ${valuesIn(before)} → ${counted(valuesIn(after), "value")}`),
+  });
   const kernels = textsFor(compiled, options.backend, options.numerics);
   compileKernels(order, kernels, what);
   return { compiled, kernels };
+}
+
+function valuesIn({ funcs }: Module): number {
+  return funcs.reduce((sum, { values }) => sum + values.length, 0);
 }
 
 /** Compiles what the backend has not seen. After the first step, `onRecompile` is asked before anything changes. */
@@ -163,6 +182,11 @@ function compileKernels(
       "recompile",
       `${optimizer.definition.name}: step ${step + 1} would compile ${missing.length} kernel(s) again: ${reason}`,
     );
+  for (const { name, phase, text } of kernels)
+    options.log.say("kernels", () => {
+      const size = `${text.length} characters for ${backend.target}`;
+      return `"${name}", phase ${phase}${what}: ${size}, ${cache.has(text) ? "compiled before" : "to be compiled"}`;
+    });
   for (const { name, phase, text } of missing) {
     if (cache.has(text)) continue;
     const start = performance.now();

@@ -39,13 +39,10 @@ describe("text", () => {
 /** What passes, layout and works make of a definition over parameters of these shapes. */
 function compiled(optimizer: Optimizer) {
   const { classes, members } = classify(optimizer);
-  const { module, layouts } = compiledModule(
-    optimizer.definition,
-    classes,
-    [],
-    { programs: "device", hypers: [] },
-    () => {},
-  );
+  const { module, layouts } = compiledModule(optimizer.definition, classes, [], {
+    programs: "device",
+    hypers: [],
+  });
   return { works: worksOf(module, layouts), layouts, members };
 }
 

@@ -41,7 +41,7 @@ function textsOf(
   const { classes } = classify(optimizer);
   const { transforms } = arrange(optimizer, around);
   const residence = { programs: "device", hypers: resident } as const;
-  const { module, layouts } = compiledModule(optimizer.definition, classes, transforms, residence, () => {});
+  const { module, layouts } = compiledModule(optimizer.definition, classes, transforms, residence);
   return worksOf(module, layouts).flatMap((work) => (work.programs ? [emitPrograms(work, layouts)] : []));
 }
 

@@ -39,7 +39,7 @@ const ON_DEVICE = { programs: "device", hypers: [] } as const;
 function textsOf(optimizer: Optimizer, options: AroundOptions): string[] {
   const { classes } = classify(optimizer);
   const { transforms, micro } = arrange(optimizer, options);
-  const modules = [compiledModule(optimizer.definition, classes, transforms, ON_DEVICE, () => {})];
+  const modules = [compiledModule(optimizer.definition, classes, transforms, ON_DEVICE)];
   if (micro)
     modules.push(
       compiledModule(
@@ -47,7 +47,6 @@ function textsOf(optimizer: Optimizer, options: AroundOptions): string[] {
         classes.map((spec) => ({ ...spec, view: "vector" as const })),
         micro,
         ON_DEVICE,
-        () => {},
       ),
     );
   return modules.flatMap(({ module, layouts }) =>
