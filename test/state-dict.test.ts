@@ -280,7 +280,7 @@ describe("loading", () => {
     optimizer.loadStateDict(await source.stateDict());
     step(gradientsAt(2));
     expect(step.events.at(-1)?.reason).toBe(
-      "state: revision 1 → revision 2; param group 0, amsgrad: false → true",
+      "state dicts loaded: 0 → 1; param group 0, amsgrad: false → true",
     );
     expect(Object.keys((await optimizer.stateDict()).state[0] ?? {})).toEqual([
       "step",

@@ -1,5 +1,5 @@
 /** The event log: every trace, kernel compile and re-plan, with a reason that names the part of the key that changed. */
-import type { Key } from "./key.ts";
+import { type Key, ownerOf } from "./key.ts";
 
 export interface StepEvent {
   /** `trace`: the maths was recorded; `kernel`: a backend compiled one; `plan`: tables were laid out. */
@@ -56,10 +56,15 @@ export function printEvent(event: StepEvent): string {
   return `step ${step + 1}: ${DONE[kind](event)} in ${milliseconds.toFixed(2)} ms: ${reason}`;
 }
 
+/** Parts that are other ones now; of a new group, the group and not each of its flags. */
 function diffKeys(before: Key, after: Key, because: ReadonlyMap<string, string>): KeyChange[] {
   const parts = [...new Set([...before.keys(), ...after.keys()])];
   return parts
     .filter((part) => before.get(part) !== after.get(part))
+    .filter((part) => {
+      const owner = ownerOf(part);
+      return owner === undefined || before.has(owner) || !after.has(owner);
+    })
     .map((part) => {
       const cause = because.get(part);
       const change = { part, before: before.get(part), after: after.get(part) };

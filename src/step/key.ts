@@ -1,6 +1,9 @@
 /** The key of a step: all that its plan depends on, as parts that people can read. No hyperparameter's value is among them. */
+import type { ParamGroup } from "../optim/group.ts";
+import { matrixAxes } from "../optim/matrix.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { memberNames } from "../trace/definition.ts";
+import { counted } from "./counted.ts";
 import type { EngineOptions } from "./options.ts";
 
 /** A key, part by part. */
@@ -12,18 +15,30 @@ export function keyOf(optimizer: Optimizer, { backend, numerics, transforms }: E
     ["backend", backend.target],
     ["numerics", numerics],
     ["gradient transforms", transforms.map(({ name }) => name).join(", ") || "none"],
-    ["parameters", String(optimizer.parameters.length)],
-    ["state", `revision ${optimizer.revision}`],
+    ["state dicts loaded", String(optimizer.loads)],
+    ["hyperparameters on the device", residentsOf(optimizer).join(", ") || "none"],
   ];
-  const residents = residentsOf(optimizer);
-  if (residents.length > 0) parts.push(["residents", residents.join(", ")]);
   for (const group of optimizer.paramGroups) {
+    parts.push([groupPart(group.index), printMembers(optimizer, group)]);
     for (const [flag, value] of Object.entries(group.flags))
       parts.push([flagPart(group.index, flag), String(value)]);
-    const dtypes = new Set(group.parameters.map(({ tensor }) => tensor.storage.dtype));
-    parts.push([`param group ${group.index}, dtypes`, [...dtypes].sort().join(", ")]);
   }
   return new Map(parts);
+}
+
+/** What a group's parameters are: `"embed" (float32 matrix), 12 parameters (float32)`. */
+function printMembers({ definition }: Optimizer, { parameters, flags }: ParamGroup): string {
+  const kinds = new Map<string, string[]>();
+  for (const parameter of parameters) {
+    const isMatrix = matrixAxes(definition, parameter, flags) !== undefined;
+    const kind = `${parameter.tensor.dtype}${isMatrix ? " matrix" : ""}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), parameter.name]);
+  }
+  const texts = [...kinds].map(([kind, [first, ...others]]) => {
+    const who = others.length === 0 ? `"${first}"` : counted(1 + others.length, "parameter");
+    return `${who} (${kind})`;
+  });
+  return texts.join(", ") || "no parameters";
 }
 
 /** The flags of all groups, derived ones included, and residents: the part of the key that can change without a new revision. */
@@ -58,6 +73,15 @@ export function hyperNames({ definition }: Optimizer): string[] {
   return Object.entries(definition.hyper).flatMap(([name, spec]) => memberNames(name, spec.default));
 }
 
+function groupPart(group: number): string {
+  return `param group ${group}`;
+}
+
 function flagPart(group: number, flag: string): string {
-  return `param group ${group}, ${flag}`;
+  return `${groupPart(group)}, ${flag}`;
+}
+
+/** What a part belongs to: of a group's flag, the group. */
+export function ownerOf(part: string): string | undefined {
+  return /^(.+), [^,]+$/.exec(part)?.[1];
 }

@@ -231,7 +231,7 @@ describeOnGpu("a number on a device", () => {
     ];
     expect(run()).toEqual([]);
     first?.assign({ lr: there(1) });
-    expect(run().at(-1)).toBe("plan: residents: new, lr");
+    expect(run().at(-1)).toBe("plan: hyperparameters on the device: none → lr");
     second?.assign({ lr: there(0) });
     first?.assign({ lr: 0.5 });
     expect(run()).toEqual([]);

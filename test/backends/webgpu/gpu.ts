@@ -68,6 +68,23 @@ export async function testDevice(descriptor: GPUDeviceDescriptor = {}): Promise<
   return device;
 }
 
+/** The same device, saying that it can do less. */
+export function limited(
+  device: GPUDevice,
+  limits: Partial<Record<keyof GPUSupportedLimits, number>>,
+): GPUDevice {
+  const less = new Proxy(device.limits, {
+    get: (all, name) => Reflect.get(limits, name) ?? Reflect.get(all, name),
+  });
+  return new Proxy(device, {
+    get(target, name) {
+      if (name === "limits") return less;
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 afterAll(async () => {
   for (const device of devices.splice(0)) {
     await device.queue.onSubmittedWorkDone(); // errors come before

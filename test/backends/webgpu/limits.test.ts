@@ -9,21 +9,7 @@ import type { AnyOptimizerClass } from "../../optim/subjects.ts";
 import { train } from "../../optim/training.ts";
 import { expectSame, expectSameArrays } from "../../properties/compare.ts";
 import { counted } from "./counted.ts";
-import { describeOnGpu, fullLimits, testDevice } from "./gpu.ts";
-
-/** The same device, saying that it can do less. */
-function limited(device: GPUDevice, limits: Partial<Record<keyof GPUSupportedLimits, number>>): GPUDevice {
-  const less = new Proxy(device.limits, {
-    get: (all, name) => Reflect.get(limits, name) ?? Reflect.get(all, name),
-  });
-  return new Proxy(device, {
-    get(target, name) {
-      if (name === "limits") return less;
-      const value = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
+import { describeOnGpu, fullLimits, limited, testDevice } from "./gpu.ts";
 
 const KIB = 1024;
 const PARAMETERS = [[100_003], [600, 200], [31, 7, 3, 3], [5], [90_000], [40, 1_000], [2, 130, 3, 129]].map(
