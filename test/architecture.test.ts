@@ -76,6 +76,7 @@ const PARTS: Readonly<
     ],
   },
   "index.ts": { parts: ["*"] },
+  vitest: { parts: ["step", "type:compile.ts", "type:inspect"], packages: ["vitest"] },
   tfjs: { parts: ["*"], packages: ["@tensorflow/*"] },
 };
 

@@ -13,6 +13,7 @@ import type { StateSpecs } from "../trace/definition.ts";
 import { occasionOf, printEvent, type StepEvent } from "./events.ts";
 import type { Gradients } from "./gradients.ts";
 import { crossingsOf, flagsKey, keyOf } from "./key.ts";
+import { tell } from "./listeners.ts";
 import { Mirrors } from "./mirrors.ts";
 import type { EngineOptions } from "./options.ts";
 import { printPerformance } from "./performance.ts";
@@ -435,6 +436,7 @@ export class Engine {
       occasion: occasionOf(this.#calls, old?.key, key, crossingsOf(optimizer, this.#numbers)),
       log: (event) => {
         this.events.push(event);
+        tell(event, optimizer.definition.name);
         this.options.log.say("events", () => printEvent(event));
       },
     });
