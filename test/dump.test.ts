@@ -92,8 +92,9 @@ describe("explain", () => {
     expect(String(step.explain())).toMatchInlineSnapshot(`
       "AdamW on reference: 1 launch a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 50240 elements
-        kernel "AdamW f32 hasFirstMoment" phase 0: 32 ops over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
+        kernel "AdamW f32 hasFirstMoment" phase 0: 32 ops, 14 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
         bytes "AdamW f32 hasFirstMoment": 28 an element, 28 at least
+        state: exp_avg 200960 bytes, exp_avg_sq 200960 bytes
         no copies"
     `);
   });
@@ -114,12 +115,13 @@ describe("explain", () => {
       "AdamW + clip on wasm: 2 launches a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 16 elements
         class "AdamW f64 amsgrad hasFirstMoment": 1 parameter, 2 elements
-        kernel "AdamW f32 hasFirstMoment" phase 0: 3 ops over grad
-        kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops over grad
-        kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
-        kernel "AdamW f64 amsgrad hasFirstMoment" phase 1: 37 ops over param, grad, state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq, param', state.exp_avg', state.exp_avg_sq', state.max_exp_avg_sq'
+        kernel "AdamW f32 hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, over grad
+        kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, over grad
+        kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops, 15 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
+        kernel "AdamW f64 amsgrad hasFirstMoment" phase 1: 37 ops, 16 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq, param', state.exp_avg', state.exp_avg_sq', state.max_exp_avg_sq'
         bytes "AdamW f32 hasFirstMoment": 32 an element, 28 at least
         bytes "AdamW f64 amsgrad hasFirstMoment": 80 an element, 72 at least
+        state: exp_avg 64 bytes, exp_avg_sq 64 bytes
         barrier "AdamW f32 hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
         barrier "AdamW f64 amsgrad hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
         copies 144 bytes a step (2 tensors outside the backend's memory; tensor() makes them inside):

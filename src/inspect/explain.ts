@@ -1,7 +1,10 @@
 /** What the compiler made of an optimizer, as data that prints as text. */
 import type { Placement } from "../backends/backend.ts";
-import { type Func, tensorTraffic } from "../ir/module.ts";
+import { ELEMENT } from "../ir/extent.ts";
+import { type Func, tensorTraffic, type Value, valueAt } from "../ir/module.ts";
+import { opInfo } from "../ir/ops.ts";
 import { totalName } from "../ir/spaces.ts";
+import type { FloatType } from "../ir/type.ts";
 import type { Traffic } from "../plan/layout.ts";
 import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
@@ -18,12 +21,16 @@ export interface Explanation {
     readonly name: string;
     readonly phase: number;
     readonly ops: number;
+    /** Those of them that compute something for each element: neither loads nor broadcasts. */
+    readonly arithmetic: number;
     readonly tensors: readonly string[];
   }[];
   /** Launches a step. */
   readonly launches: number;
   /** An element, by class: bytes moved, and the least there is to move. */
   readonly bytes: readonly { readonly name: string; readonly moved: number; readonly ideal: number }[];
+  /** Memory that the optimizer's state takes, by slot, over all parameters; none before the first step. */
+  readonly state: readonly { readonly name: string; readonly bytes: number }[];
   /** Parameters whose hyperparameters are scaled by name, and by what. */
   readonly scales: readonly {
     readonly factors: Readonly<Record<string, number>>;
@@ -69,10 +76,12 @@ export function explain(engine: Engine): Explanation {
       name: kernel.name,
       phase: kernel.phase ?? 0,
       ops: kernel.values.length,
+      arithmetic: kernel.values.filter((value) => isArithmetic(kernel, value)).length,
       tensors: tensorTraffic(kernel).map(({ tensor }) => tensor),
     })),
     launches: plan.launches,
     bytes: layouts.map(({ name }, index) => bytesOf(engine, name, index)),
+    state: stateOf(engine),
     scales: scalesOf(engine),
     copies: copiesOf(engine),
     device: deviceOf(engine),
@@ -101,6 +110,23 @@ function bytesOf(engine: Engine, name: string, index: number): Explanation["byte
   };
 }
 
+/** Whether a value is computed for each element, or from each. */
+function isArithmetic(kernel: Func, { op, args, type }: Value): boolean {
+  const { rule } = opInfo(op);
+  if (rule === "input" || rule === "broadcast") return false;
+  return [type, ...args.map((arg) => valueAt(kernel, arg).type)].some(({ extent }) => extent === ELEMENT);
+}
+
+function stateOf({ optimizer }: Engine): Explanation["state"] {
+  const bytes = new Map<string, number>();
+  for (const { slots } of optimizer.parameters)
+    for (const [name, { storage, live }] of slots)
+      if (live) bytes.set(name, (bytes.get(name) ?? 0) + storage.length * BYTES[storage.dtype]);
+  return [...bytes].map(([name, bytes]) => ({ name, bytes }));
+}
+
+const BYTES = { f32: 4, f64: 8 } as const;
+
 function scalesOf({ optimizer }: Engine): Explanation["scales"] {
   const scaled = optimizer.parameters.flatMap(({ name, scaled }) => (scaled ? [{ name, ...scaled }] : []));
   return [...new Set(scaled.map(({ label }) => label))].map((label) => {
@@ -113,7 +139,7 @@ function scalesOf({ optimizer }: Engine): Explanation["scales"] {
 }
 
 function copiesOf({ planned, mirrors }: Engine): Explanation["copies"] {
-  const bytes = (elements: number, dtype: string) => elements * (dtype === "f32" ? 4 : 8);
+  const bytes = (elements: number, dtype: FloatType) => elements * BYTES[dtype];
   return [
     ...mirrors.parameters.map(({ name, elements, tensor }) => ({
       parameter: name,
@@ -153,7 +179,7 @@ function barriersOf({ name, phase, outputs }: Func): string[] {
 }
 
 function asText(explanation: Omit<Explanation, "toString">): string {
-  const { optimizer, backend, classes, kernels, launches, bytes, scales, copies, device, barriers } =
+  const { optimizer, backend, classes, kernels, launches, bytes, state, scales, copies, device, barriers } =
     explanation;
   const copied = copies.reduce((sum, copy) => sum + copy.bytes, 0);
   return [
@@ -163,10 +189,13 @@ function asText(explanation: Omit<Explanation, "toString">): string {
         `  class "${name}": ${counted(parameters, "parameter")}, ${counted(elements, "element")}`,
     ),
     ...kernels.map(
-      ({ name, phase, ops, tensors }) =>
-        `  kernel "${name}" phase ${phase}: ${ops} ops over ${tensors.join(", ")}`,
+      ({ name, phase, ops, arithmetic, tensors }) =>
+        `  kernel "${name}" phase ${phase}: ${ops} ops, ${arithmetic} of them arithmetic on each element, over ${tensors.join(", ")}`,
     ),
     ...bytes.map(({ name, moved, ideal }) => `  bytes "${name}": ${moved} an element, ${ideal} at least`),
+    ...(state.length > 0
+      ? [`  state: ${state.map(({ name, bytes }) => `${name} ${bytes} bytes`).join(", ")}`]
+      : []),
     ...scales.map(({ factors, parameters }) => {
       const products = Object.entries(factors).map(([name, factor]) => `${name} × ${factor}`);
       return `  scaled ${products.join(", ")}: ${counted(parameters.length, "parameter")}`;
