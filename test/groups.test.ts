@@ -16,6 +16,7 @@ import {
 } from "stepjit";
 import { add, mul, notEqual, select, sub } from "stepjit/ops";
 import { describe, expect, test, vi } from "vitest";
+import { fresh } from "./fresh.ts";
 import { numbers } from "./models.ts";
 import { watched } from "./plan/watched.ts";
 
@@ -113,10 +114,11 @@ describe.each(Object.entries(BACKENDS))("scales on %s", (_, makeBackend) => {
   });
 
   test("compile, launch, read and write what is compiled, launched, read and written without them", () => {
-    const fresh = () => defineOptimizer({ ...AdamW.definition } as never) as unknown as typeof AdamW;
     const scales = [DECAY_FREE, SLOW, NORMS];
     const steps = [{}, { scales }].map((options) => {
-      const step = compileStep(new (fresh())(makeParams("float32"), options), { backend: makeBackend() });
+      const step = compileStep(new (fresh(AdamW))(makeParams("float32"), options), {
+        backend: makeBackend(),
+      });
       for (let i = 0; i < 3; i++) step(gradientsOf("float32", i));
       return step;
     });

@@ -1,6 +1,7 @@
 /** `log` and STEPJIT_LOG: what a step says while it works. */
-import { AdamW, type CompileOptions, compileStep, defineOptimizer, reference, SGD, tensor } from "stepjit";
+import { AdamW, type CompileOptions, compileStep, reference, SGD, tensor } from "stepjit";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { fresh } from "./fresh.ts";
 
 const lines: string[] = [];
 
@@ -17,11 +18,11 @@ afterEach(() => {
 /** Times vary. */
 const said = () => lines.map((line) => line.replace(/\d+\.\d+( ms| GB\/s)/g, "N$1"));
 
-/** The same maths under a new identity was never traced, and a new backend has compiled nothing. */
-function start(make: typeof SGD, options: object, rest: CompileOptions) {
-  const fresh = defineOptimizer({ ...make.definition } as never) as unknown as typeof SGD;
+/** New maths was never traced, and a new backend has compiled nothing. */
+function start(known: typeof SGD, options: object, rest: CompileOptions) {
+  const make = fresh(known);
   const parameters = { w: tensor(new Float32Array(300), [20, 15]), b: tensor(new Float32Array(20), [20]) };
-  const optimizer = new fresh(parameters, options);
+  const optimizer = new make(parameters, options);
   const step = compileStep(optimizer, { backend: reference(), ...rest });
   const gradients = { w: new Float32Array(300).fill(1), b: new Float32Array(20).fill(1) };
   return { optimizer, step, advance: () => step(gradients) };

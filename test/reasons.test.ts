@@ -4,7 +4,6 @@ import {
   AdamW,
   type Backend,
   compileStep,
-  defineOptimizer,
   type Optimizer,
   reference,
   SGD,
@@ -16,12 +15,9 @@ import {
 import { afterAll, describe, expect, test } from "vitest";
 import { WebGpu } from "../src/webgpu.ts";
 import { describeOnGpu, limited, testDevice } from "./backends/webgpu/gpu.ts";
+import { fresh } from "./fresh.ts";
 
 type Make = new (parameters: Record<string, Tensor>, options?: object) => Optimizer;
-
-/** The same maths under a new identity was never traced. */
-const fresh = (make: unknown) =>
-  defineOptimizer({ ...(make as typeof SGD).definition } as never) as unknown as Make;
 
 /** A step of `make` over a matrix, after its first call. `again`: calls it, and gives what it did and why. */
 function start(make: Make, backend: Backend, options: object = {}) {

@@ -1,25 +1,14 @@
 /** What compiles, what plans anew, what does neither, and what a step says about it. */
-import {
-  AdamW,
-  compileStep,
-  defineOptimizer,
-  reference,
-  SGD,
-  type Step,
-  type StepEvent,
-  scalar,
-  tensor,
-  wasm,
-} from "stepjit";
+import { AdamW, compileStep, reference, SGD, type Step, type StepEvent, scalar, tensor, wasm } from "stepjit";
 import { describe, expect, test, vi } from "vitest";
+import { fresh } from "./fresh.ts";
 import { expectClose, numbers, PlainAdamW, PlainSgd, type SgdOptions } from "./models.ts";
 
 /** A backend of the test's own has compiled nothing yet. */
 const BACKENDS = { reference, wasm: () => wasm({ threads: 1 }) };
 
-/** The same maths under a new identity was never traced. */
-const freshAdamW = () => defineOptimizer({ ...AdamW.definition } as never) as unknown as typeof AdamW;
-const freshSgd = () => defineOptimizer({ ...SGD.definition } as never) as unknown as typeof SGD;
+const freshAdamW = () => fresh(AdamW);
+const freshSgd = () => fresh(SGD);
 
 const f32 = (size: number, seed = 1) => Float32Array.from(numbers(size, seed));
 const f64 = (values: readonly number[]) => Float64Array.from(values);

@@ -4,7 +4,7 @@ import { ELEMENT } from "../ir/extent.ts";
 import { type Func, tensorTraffic, type Value, valueAt } from "../ir/module.ts";
 import { opInfo } from "../ir/ops.ts";
 import { totalName } from "../ir/spaces.ts";
-import type { FloatType } from "../ir/type.ts";
+import { ELEMENT_BYTES, type FloatType } from "../ir/type.ts";
 import type { Traffic } from "../plan/layout.ts";
 import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
@@ -121,11 +121,9 @@ function stateOf({ optimizer }: Engine): Explanation["state"] {
   const bytes = new Map<string, number>();
   for (const { slots } of optimizer.parameters)
     for (const [name, { storage, live }] of slots)
-      if (live) bytes.set(name, (bytes.get(name) ?? 0) + storage.length * BYTES[storage.dtype]);
+      if (live) bytes.set(name, (bytes.get(name) ?? 0) + storage.length * ELEMENT_BYTES[storage.dtype]);
   return [...bytes].map(([name, bytes]) => ({ name, bytes }));
 }
-
-const BYTES = { f32: 4, f64: 8 } as const;
 
 function scalesOf({ optimizer }: Engine): Explanation["scales"] {
   const scaled = optimizer.parameters.flatMap(({ name, scaled }) => (scaled ? [{ name, ...scaled }] : []));
@@ -139,7 +137,7 @@ function scalesOf({ optimizer }: Engine): Explanation["scales"] {
 }
 
 function copiesOf({ planned, mirrors }: Engine): Explanation["copies"] {
-  const bytes = (elements: number, dtype: FloatType) => elements * BYTES[dtype];
+  const bytes = (elements: number, dtype: FloatType) => elements * ELEMENT_BYTES[dtype];
   return [
     ...mirrors.parameters.map(({ name, elements, tensor }) => ({
       parameter: name,

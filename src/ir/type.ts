@@ -3,6 +3,8 @@ import { type Extent, isLevel, parseExtent } from "./extent.ts";
 export type FloatType = "f32" | "f64";
 export type DType = FloatType | "bool";
 
+export const ELEMENT_BYTES: Readonly<Record<FloatType, 4 | 8>> = { f32: 4, f64: 8 };
+
 /** What a value is (dtype) and where it lives once (extent). Printed `f32[lead,row]`, `f64@group`. */
 export interface Type {
   readonly dtype: DType;

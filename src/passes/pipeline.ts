@@ -26,12 +26,15 @@ export const PASSES = [
 
 export type PassName = (typeof PASSES)[number]["name"];
 
-/** Runs all passes; `after` sees the module after each one. Every pass leaves a module that verifies. */
-export function runPasses(module: Module, after?: (pass: Pass, module: Module) => void): Module {
+/** Runs all passes; `after` sees what each one left, and what it began with. Every pass leaves a module that verifies. */
+export function runPasses(
+  module: Module,
+  after?: (pass: Pass, module: Module, before: Module) => void,
+): Module {
   return PASSES.reduce((before: Module, pass) => {
     const result = pass.run(before);
     verifyModule(result);
-    after?.(pass, result);
+    after?.(pass, result, before);
     return result;
   }, module);
 }

@@ -3,7 +3,7 @@ import { type Dims, elementsOf, placesOf, type View } from "../ir/dims.ts";
 import { axesOf, ELEMENT, isLevel } from "../ir/extent.ts";
 import { type Access, type Func, type Module, tensorTraffic, valueAt } from "../ir/module.ts";
 import { spaceOf, totalName } from "../ir/spaces.ts";
-import type { DType, FloatType } from "../ir/type.ts";
+import { type DType, ELEMENT_BYTES, type FloatType } from "../ir/type.ts";
 import { blocksOf } from "./chunks.ts";
 
 /** The tensors and scalar slots of one class, over all its kernels and scalar programs. */
@@ -60,7 +60,7 @@ export type Traffic = (dims: Dims) => { readonly moved: number; readonly ideal: 
 
 export function trafficOf(module: Module, { name, dtype, totals }: ClassLayout): Traffic {
   const kernels = module.funcs.filter((func) => func.kind === "kernel" && func.name === name);
-  const size = dtype === "f32" ? 4 : 8;
+  const size = ELEMENT_BYTES[dtype];
   const accesses = kernels.flatMap(tensorTraffic);
   const distinct = [...new Map(accesses.map((access) => [access.tensor, access])).values()];
   const [moved, ideal] = [bytesOf(accesses, size), bytesOf(distinct, size)];

@@ -70,15 +70,9 @@ function compile(
   { programs, hypers }: Residence,
   onPass: CompileListener["onPass"],
 ): Compiled {
-  let module = traced;
-  const passed = runPasses(traced, (pass, result) => {
-    onPass?.(pass.name, module, result);
-    module = result;
-  });
-  if (programs === "device") {
-    module = offload(passed, new Set(hypers));
-    onPass?.("offload", passed, module);
-  }
+  const passed = runPasses(traced, ({ name }, result, before) => onPass?.(name, before, result));
+  const module = programs === "device" ? offload(passed, new Set(hypers)) : passed;
+  if (programs === "device") onPass?.("offload", passed, module);
   const layouts = classes.map(({ name, dtype, view }) => layoutOf(module, name, dtype, view));
   return { traced, module, layouts, texts: new Map() };
 }

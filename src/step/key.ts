@@ -32,7 +32,9 @@ function printMembers({ definition }: Optimizer, { parameters, flags }: ParamGro
   for (const parameter of parameters) {
     const isMatrix = matrixAxes(definition, parameter, flags) !== undefined;
     const kind = `${parameter.tensor.dtype}${isMatrix ? " matrix" : ""}`;
-    kinds.set(kind, [...(kinds.get(kind) ?? []), parameter.name]);
+    const names = kinds.get(kind) ?? [];
+    names.push(parameter.name);
+    kinds.set(kind, names);
   }
   const texts = [...kinds].map(([kind, [first, ...others]]) => {
     const who = others.length === 0 ? `"${first}"` : counted(1 + others.length, "parameter");

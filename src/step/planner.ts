@@ -89,8 +89,7 @@ export function makePlan(order: Order): Planned {
   const places = placesIn(optimizer, backend, mirrors);
   bindTensors(optimizer, places, plans);
   log({ kind: "plan", ...occasion, milliseconds: performance.now() - start });
-  for (const { plan } of microPlanned ? [step, microPlanned] : [step])
-    options.log.say("plan", () => printPlan(optimizer, plan));
+  for (const plan of plans) options.log.say("plan", () => printPlan(optimizer, plan));
   return {
     key,
     flags: flagsKey(optimizer),

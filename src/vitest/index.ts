@@ -6,8 +6,7 @@ export type { CompileCounts, Dumped, StepMatchers } from "./matchers.ts";
 export { expectNoRecompiles } from "./no-recompiles.ts";
 
 declare module "vitest" {
-  // biome-ignore lint/suspicious/noExplicitAny: declarations that are merged have the same parameters
-  interface Matchers<T = any> extends StepMatchers {}
+  interface Matchers<T> extends StepMatchers {}
 }
 
 expect.extend(matchers);

@@ -11,30 +11,18 @@ export function expectNoRecompiles<T>(work: () => T): T {
   const stop = listen((event, optimizer) => {
     if (event.step > 0 && event.kind !== "plan") lines.push(`  ${optimizer}, ${printEvent(event)}`);
   });
-  const check = () => {
-    stop();
+  const check = <R>(result: R): R => {
     if (lines.length > 0)
       throw new Error(`nothing was to be compiled again, and this was:\n${lines.join("\n")}`);
+    return result;
   };
-  let result: T;
+  let isPending = false;
   try {
-    result = work();
-  } catch (error) {
-    stop();
-    throw error;
-  }
-  if (result instanceof Promise) return checkAfter(result, check, stop) as T;
-  check();
-  return result;
-}
-
-async function checkAfter<T>(result: Promise<T>, check: () => void, stop: () => void): Promise<T> {
-  try {
-    return await result.then((value) => {
-      check();
-      return value;
-    });
+    const result = work();
+    if (!(result instanceof Promise)) return check(result);
+    isPending = true;
+    return result.then(check).finally(stop) as T;
   } finally {
-    stop();
+    if (!isPending) stop();
   }
 }

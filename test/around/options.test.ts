@@ -2,6 +2,7 @@
 import { AdamW, compileStep, defineOptimizer, GradScaler, SGD, tensor } from "stepjit";
 import { add, sub } from "stepjit/ops";
 import { describe, expect, test } from "vitest";
+import { fresh } from "../fresh.ts";
 
 const optimizer = () => new SGD({ w: tensor([2]) });
 
@@ -71,7 +72,7 @@ test("what is off is not compiled in", () => {
 });
 
 test("a key names all that goes around, in order, and another instance finds everything compiled", () => {
-  const Fresh = defineOptimizer({ ...AdamW.definition } as never) as unknown as typeof AdamW;
+  const Fresh = fresh(AdamW);
   const options = () => ({
     zeroGrad: true,
     clipNorm: 1,

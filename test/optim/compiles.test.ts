@@ -2,7 +2,6 @@
 import {
   type Backend,
   compileStep,
-  defineOptimizer,
   loadSafetensors,
   type Optimizer,
   type SavedState,
@@ -15,6 +14,7 @@ import { CyclicLR, OneCycleLR } from "stepjit/schedulers";
 import { describe, expect, test } from "vitest";
 import { memberNames } from "../../src/trace/definition.ts";
 import { BACKENDS, tensorOn } from "../backends.ts";
+import { fresh } from "../fresh.ts";
 import { numbersFrom } from "../properties/scenario.ts";
 import { type AnyOptimizerClass, CASES } from "./subjects.ts";
 import { membersOf } from "./training.ts";
@@ -34,8 +34,8 @@ class Bench {
   readonly #others: Step[] = [];
   #seed = 0;
 
-  constructor({ definition }: AnyOptimizerClass, options: object, backend: Backend) {
-    this.#make = defineOptimizer({ ...definition } as never) as never;
+  constructor(make: AnyOptimizerClass, options: object, backend: Backend) {
+    this.#make = fresh(make);
     this.#options = options;
     this.backend = backend;
     this.optimizer = this.instance(SHAPES);

@@ -1,14 +1,15 @@
 /** stepjit/vitest, which a user's tests import. */
-import { AdamW, compileStep, defineOptimizer, reference, SGD, type Step, tensor } from "stepjit";
+import { AdamW, compileStep, reference, SGD, type Step, tensor } from "stepjit";
 import { expectNoRecompiles } from "stepjit/vitest";
 import { describe, expect, test } from "vitest";
+import { fresh } from "../fresh.ts";
 
 const gradients = { w: new Float32Array(12).fill(1) };
 
-/** The same maths under a new identity was never traced, and a new backend has compiled nothing. */
+/** New maths was never traced, and a new backend has compiled nothing. */
 function start(options: object = {}) {
-  const fresh = defineOptimizer({ ...SGD.definition } as never) as unknown as typeof SGD;
-  const optimizer = new fresh({ w: tensor([4, 3]) }, { lr: 0.1 });
+  const make = fresh(SGD);
+  const optimizer = new make({ w: tensor([4, 3]) }, { lr: 0.1 });
   const step = compileStep(optimizer, { backend: reference(), ...options });
   return { step, group: optimizer.paramGroups[0] as object };
 }

@@ -9,12 +9,12 @@ import { type Func, type Output, type Value, type ValueId, valueAt } from "../..
 import { printOperation } from "../../ir/print.ts";
 import { slice } from "../../ir/slice.ts";
 import { outputsBySpace, totalName } from "../../ir/spaces.ts";
-import { type FloatType, roundTo } from "../../ir/type.ts";
+import { ELEMENT_BYTES, type FloatType, roundTo } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout, Numerics } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { totalHelpers } from "./axis-totals.ts";
 import { correctionOf, setCorrection } from "./bounds.ts";
-import { ELEMENT_BYTES, TENSOR_ROW } from "./layout.ts";
+import { TENSOR_ROW } from "./layout.ts";
 import { nestOf } from "./nest.ts";
 import { accumulatorLocals, finishReduction, halvesOf, splatConstant, startReduction } from "./reductions.ts";
 import { accumulationOf, splitBy } from "./run.ts";

@@ -1,7 +1,7 @@
 /** The WebAssembly SIMD backend: the default, and nothing to install. */
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
-import type { FloatType } from "../../ir/type.ts";
+import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
 import { CHUNK_ELEMENTS } from "../../plan/chunks.ts";
 import type {
   Backend,
@@ -18,7 +18,6 @@ import type {
 } from "../backend.ts";
 import { emitKernel, type Target } from "./emit.ts";
 import { ForeignHeap, type ForeignMemory, OwnHeap } from "./heap.ts";
-import { ELEMENT_BYTES } from "./layout.ts";
 import { availableThreads } from "./pool.ts";
 import { type WasmPipeline, WasmRunner } from "./runner.ts";
 import { WasmStorage } from "./storage.ts";

@@ -2,10 +2,8 @@
  * Where everything lies in wasm memory, in bytes. The emitter, the walker and the runner all read these tables; nothing else
  * knows an offset.
  */
-import type { FloatType } from "../../ir/type.ts";
+import { ELEMENT_BYTES } from "../../ir/type.ts";
 import type { ClassLayout } from "../backend.ts";
-
-export const ELEMENT_BYTES: Record<FloatType, 4 | 8> = { f32: 4, f64: 8 };
 
 /**
  * A row per parameter: four u32, then the byte address of each role's tensor and of each total over axes, in the class layout's

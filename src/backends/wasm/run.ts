@@ -5,13 +5,12 @@
  */
 import { tensorName, type Value, type ValueId } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
-import type { FloatType } from "../../ir/type.ts";
+import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { readOne, readVector, type TotalPlace, takeVector } from "./axis-totals.ts";
 import { spellBound } from "./bounds.ts";
 import type { Home } from "./branches.ts";
-import { ELEMENT_BYTES } from "./layout.ts";
 import { BLOCK, countText } from "./nest.ts";
 import { type Accumulation, splitInHalves, takesHalves, updateReduction } from "./reductions.ts";
 import { idsOf, type Part, type Place, type Scope } from "./scope.ts";

@@ -1,5 +1,7 @@
 /** The tables of one plan, laid out in wasm memory, and launches over them. */
+
 import { StepjitError } from "../../error.ts";
+import { ELEMENT_BYTES } from "../../ir/type.ts";
 import { blocksOf } from "../../plan/chunks.ts";
 import { totalPlaces } from "../../plan/layout.ts";
 import type { ClassLayout, Runner, Storage, Tables } from "../backend.ts";
@@ -8,7 +10,6 @@ import {
   alignTo,
   baseOffset,
   CHUNK,
-  ELEMENT_BYTES,
   INACTIVE,
   JOB,
   NO_KERNEL,

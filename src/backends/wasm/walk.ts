@@ -9,10 +9,11 @@
  */
 import { type Counter, countersOf } from "../../ir/dims.ts";
 import type { Extent } from "../../ir/extent.ts";
+import { ELEMENT_BYTES } from "../../ir/type.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { clearTotal, takeTotal } from "./axis-totals.ts";
-import { ELEMENT_BYTES, SIZES, sizeOffset } from "./layout.ts";
+import { SIZES, sizeOffset } from "./layout.ts";
 import { BLOCK, counterLocal, countText, indexText, SIZED, sizeLocal, standing } from "./nest.ts";
 import { finishReduction, startReduction } from "./reductions.ts";
 import { accumulationOf, printEnds, printFixed, printRun, RUN_LOCALS } from "./run.ts";

@@ -12,7 +12,7 @@ import { printOperation } from "../../ir/print.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { variableOf } from "./bindings.ts";
-import { indexAt, splat, WIDTH } from "./elements.ts";
+import { indexAt, isWide, splat } from "./elements.ts";
 import { neededFor, type Place, placeOf, type Scope } from "./scope.ts";
 import { indexIn, productOf, slabSizes } from "./spaces.ts";
 import { COMBINE, literal, spell } from "./spelling.ts";
@@ -32,7 +32,7 @@ export function printBody({ scope, space, outputs }: Walk): string[] {
   const loads = ids.filter((id) => parts[id] === "load").map((id) => valueAt(kernel, id));
   const extents = new Set(loads.map(({ type }) => type.extent).filter((extent) => extent !== space));
   return [
-    ...(isWide(scope) && reductionsOf(scope, outputs).length > 0 ? [INSIDE] : []),
+    ...(isWide(scope.elements) && reductionsOf(scope, outputs).length > 0 ? [INSIDE] : []),
     ...[...extents].map(
       (extent) => `let ${indexOf(extent, space)} = ${indexIn(layout.view, space, extent, "i")};`,
     ),
@@ -52,11 +52,6 @@ export function printBody({ scope, space, outputs }: Walk): string[] {
 
 /** Padding counts for nothing where it is reduced. */
 const INSIDE = "let inside = vec4u(end - i) > vec4u(0u, 1u, 2u, 3u);";
-
-/** Whether a variable holds several elements, the last one of a tensor some of its padding. */
-function isWide({ elements }: Scope): boolean {
-  return WIDTH[elements] > 1;
-}
 
 const INDICES: Partial<Record<Extent, string>> = {
   "[lead,row]": "i_row",
@@ -83,7 +78,9 @@ function printLoad({ places, layout, elements }: Scope, value: Value, space: Ext
 
 function combine(scope: Scope, value: Value, a: string, b: string): string {
   const { op, identity } = COMBINE[value.op as AxisTotal["op"]];
-  const number = isWide(scope) ? `select(${splat(scope.elements, literal(identity))}, ${b}, inside)` : b;
+  const number = isWide(scope.elements)
+    ? `select(${splat(scope.elements, literal(identity))}, ${b}, inside)`
+    : b;
   return spell(op, [a, number], scope.elements) as string;
 }
 
@@ -123,14 +120,14 @@ export function finishReductions({ scope, outputs }: Walk, team: string): string
   return reductionsOf(scope, outputs).map((id) => {
     const { word } = COMBINE[valueAt(scope.kernel, id).op as AxisTotal["op"]];
     const name = scope.names[id] as string;
-    const number = isWide(scope) ? `${word}_across(${name})` : name;
+    const number = isWide(scope.elements) ? `${word}_across(${name})` : name;
     return `${resultOf(scope, id)} = ${word}_lanes(${number}, thread, ${team});`;
   });
 }
 
 /** Where lane 0 finds it. */
 export function resultOf(scope: Scope, id: ValueId): string {
-  return `${scope.names[id]}${isWide(scope) ? ".x" : ""}`;
+  return `${scope.names[id]}${isWide(scope.elements) ? ".x" : ""}`;
 }
 
 function reductionsOf({ parts }: Scope, outputs: readonly Output[]): ValueId[] {

@@ -1,13 +1,13 @@
 /** Where the tensors of a plan are: what was bound, and what stands in for it. */
 import { StepjitError } from "../../error.ts";
 import { totalPlaces } from "../../plan/layout.ts";
-import type { ClassLayout, DeviceReport, Placement, Storage, Tables } from "../backend.ts";
+import type { DeviceReport, Placement, Storage, Tables } from "../backend.ts";
 import type { Foreign } from "./blame.ts";
 import type { Device } from "./device.ts";
 import type { Memory, Place } from "./memory.ts";
 import { RULE, STAGED_ROLES, Staging } from "./staging.ts";
 import { type Segment, WebGpuStorage } from "./storage.ts";
-import type { Bound } from "./tables.ts";
+import { type Bound, classOf } from "./tables.ts";
 
 /** Another place of a tensor, in this role. */
 export interface Change {
@@ -56,7 +56,7 @@ export class BoundTensors {
 
   /** What kernels are to use for a tensor. */
   #placeOf(tensor: number, role: number, storage: WebGpuStorage): WebGpuStorage | undefined {
-    const { roles, written } = this.#layout(tensor);
+    const { roles, written } = classOf(this.#tables, tensor);
     const name = roles[role] as string;
     if (name !== "param" && name !== "grad") return storage;
     // Who has no gradient may be given a state slot to read instead: any place will do.
@@ -80,7 +80,7 @@ export class BoundTensors {
   setActive(tensor: number, active: boolean): boolean {
     this.#active[tensor] = active;
     const { storages } = this.#bound[tensor] as Writable;
-    const role = this.#layout(tensor).roles.indexOf("grad");
+    const role = classOf(this.#tables, tensor).roles.indexOf("grad");
     if (active || storages[role]?.kind !== "foreign") return false;
     storages[role] = undefined;
     return true;
@@ -98,7 +98,7 @@ export class BoundTensors {
   placeTotals(): void {
     if (this.#totals.length > 0) return;
     this.#tables.tensors.forEach(({ dims, name }, tensor) => {
-      const { totals } = this.#layout(tensor);
+      const { totals } = classOf(this.#tables, tensor);
       if (totals.length === 0) return;
       const bound = this.#bound[tensor] as Writable;
       const near = bound.storages.find((storage) => storage?.kind === "axes")?.segments[0]?.home;
@@ -133,7 +133,7 @@ export class BoundTensors {
     return this.#tables.tensors.flatMap(({ name }, tensor) => {
       if (!this.#active[tensor]) return [];
       return STAGED_ROLES.flatMap((role) => {
-        const bound = this.#bound[tensor]?.storages[this.#layout(tensor).roles.indexOf(role)];
+        const bound = this.#bound[tensor]?.storages[classOf(this.#tables, tensor).roles.indexOf(role)];
         const storage = this.#staging.sourceOf(tensor, role) ?? bound;
         return foreignBuffers(`${role === "param" ? "parameter" : "gradient of"} "${name}"`, storage);
       });
@@ -151,10 +151,6 @@ export class BoundTensors {
   dispose(): void {
     for (const { home, offset, bytes } of this.#totals) home.free(offset, bytes);
     this.#staging.dispose();
-  }
-
-  #layout(tensor: number): ClassLayout {
-    return this.#tables.classes[this.#tables.tensors[tensor]?.classIndex as number] as ClassLayout;
   }
 }
 

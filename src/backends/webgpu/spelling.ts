@@ -6,7 +6,7 @@
  */
 import type { Op } from "../../ir/ops.ts";
 import { fillIn } from "../common/text.ts";
-import type { ElementType } from "./elements.ts";
+import { type ElementType, isWide } from "./elements.ts";
 import { OF_FOUR } from "./helpers.ts";
 
 const SPELLING: Partial<Record<Op, string>> = {
@@ -56,9 +56,9 @@ export function spell(
   elements: ElementType = "f32",
 ): string | undefined {
   const [a = "", b = "", c = ""] = operands;
-  const isWide = elements !== "f32";
-  const text = (a === b ? WITH_ITSELF[op] : undefined) ?? (isWide ? OF_MASKS[op] : undefined) ?? SPELLING[op];
-  return text && fillIn(text, { ...(isWide && OF_FOUR), a, b, c });
+  const wide = isWide(elements);
+  const text = (a === b ? WITH_ITSELF[op] : undefined) ?? (wide ? OF_MASKS[op] : undefined) ?? SPELLING[op];
+  return text && fillIn(text, { ...(wide && OF_FOUR), a, b, c });
 }
 
 /** How a reduction takes another number in, both names, and what it starts from. */

@@ -69,6 +69,10 @@ export function buildTables(tables: Tables, bound: readonly Bound[], bindingByte
   return { words, rows, ...dealOut(tables, pieces, rows) };
 }
 
+export function classOf({ classes, tensors }: Tables, tensor: number): ClassLayout {
+  return classes[tensors[tensor]?.classIndex as number] as ClassLayout;
+}
+
 /** A part of a tensor that one dispatch works on. */
 interface Piece extends Cut {
   readonly windows: Windows;
@@ -81,10 +85,6 @@ class Builder {
   constructor(tables: Tables, bindingBytes: number) {
     this.#tables = tables;
     this.#bindingBytes = bindingBytes;
-  }
-
-  #layout(tensor: number): ClassLayout {
-    return this.#tables.classes[this.#tables.tensors[tensor]?.classIndex as number] as ClassLayout;
   }
 
   piecesOf(tensor: number, bound: Bound): Piece[] {
@@ -102,7 +102,7 @@ class Builder {
     const most = Math.floor((this.#bindingBytes - WINDOW_ALIGNMENT) / 4);
     const large = storages.some((storage) => storage && this.#windowed(storage.segments[0] as Segment));
     return large && elements > most
-      ? segmentsOf({ view: this.#layout(tensor).view, dims }, most)
+      ? segmentsOf({ view: classOf(this.#tables, tensor).view, dims }, most)
       : [{ start: 0, length: elements }];
   }
 
@@ -113,7 +113,7 @@ class Builder {
 
   #windowsOf(tensor: number, { storages, totals }: Bound, cut: Cut): Windows {
     const windows: Partial<Record<TensorBinding, Window>> = {};
-    this.#layout(tensor).roles.forEach((role, index) => {
+    classOf(this.#tables, tensor).roles.forEach((role, index) => {
       const storage = storages[index];
       if (storage) windows[bindingOf(role, storage)] ??= this.#windowOf(segmentAt(storage, cut), cut);
     });
@@ -131,7 +131,7 @@ class Builder {
 
   fill(row: Uint32Array, tensor: number, { storages, totals }: Bound, piece: Piece): void {
     const { classIndex, dims } = this.#tables.tensors[tensor] as Tables["tensors"][number];
-    const layout = this.#layout(tensor);
+    const layout = classOf(this.#tables, tensor);
     row[TENSOR_ROW.classIndex] = classIndex;
     row[TENSOR_ROW.parameter] = tensor;
     layout.roles.forEach((role, index) => {
@@ -188,17 +188,18 @@ interface Group {
 
 /** Chunks, sorted by the buffers that they need. */
 function dealOut(
-  { chunks, classes, tensors }: Tables,
+  tables: Tables,
   pieces: readonly (readonly Piece[])[],
   rows: readonly (readonly number[])[],
 ): Pick<DeviceTables, "chunks" | "inOrder" | "dispatches"> {
+  const { chunks, tensors } = tables;
   const groups: Group[] = [];
   const groupOf = pieces.map((ofTensor) => ofTensor.map(({ windows }) => joinGroup(groups, windows)));
   const inOrder = new Uint32Array(Math.max(4, chunks.length));
   for (let at = 0; at < chunks.length; at += 4) {
     const tensor = chunks[at] as number;
-    const { dims, classIndex } = tensors[tensor] as Tables["tensors"][number];
-    const line = (classes[classIndex] as ClassLayout).view === "vector" ? 1 : dims.B * dims.C * dims.D;
+    const { dims } = tensors[tensor] as Tables["tensors"][number];
+    const line = classOf(tables, tensor).view === "vector" ? 1 : dims.B * dims.C * dims.D;
     const element = (chunks[at + 1] as number) * line;
     const piece = (pieces[tensor] as readonly Piece[]).findLastIndex(({ start }) => start <= element);
     inOrder.set([rows[tensor]?.[piece] as number, ...chunks.subarray(at + 1, at + 4)], at);
