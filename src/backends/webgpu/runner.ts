@@ -30,6 +30,8 @@ import { Verdicts } from "./verdicts.ts";
 export class WebGpuRunner implements DeviceRunner {
   onFailure: (error: StepjitError) => void = () => {};
   readonly #tables: Tables;
+  /** For people. */
+  readonly #what: string;
   readonly #device: Device;
   readonly #bound: BoundTensors;
   readonly #bindGroups: BindGroups;
@@ -59,6 +61,7 @@ export class WebGpuRunner implements DeviceRunner {
   constructor(tables: Tables, device: Device, axes: Memory) {
     const { classes, tensors, numbers, phases, groups } = tables;
     this.#tables = tables;
+    this.#what = `a step of ${classes.map(({ name }) => name).join(", ")}`;
     this.#device = device;
     this.#bound = new BoundTensors(tables, device, axes);
     this.#bindGroups = new BindGroups(device, (error) => {
@@ -289,10 +292,6 @@ export class WebGpuRunner implements DeviceRunner {
   /** What was encoded is a step's, or belongs to one. */
   #flush(): void {
     this.#device.flush(this.#what, this.#hear);
-  }
-
-  get #what(): string {
-    return `a step of ${this.#tables.classes.map(({ name }) => name).join(", ")}`;
   }
 
   readonly #hear = async (error: StepjitError | undefined): Promise<void> => {
