@@ -12,6 +12,7 @@ import { Scalar, show } from "./optim/hyper.ts";
 import { Optimizer } from "./optim/optimizer.ts";
 import { type AroundOptions, arrange, NUMBERS } from "./step/around.ts";
 import { Engine } from "./step/engine.ts";
+import { rememberEngine } from "./step/engines.ts";
 import type { StepEvent } from "./step/events.ts";
 import type { Gradients } from "./step/gradients.ts";
 import { LOG_TOPICS, Log, type LogTopic, topicsOfEnvironment } from "./step/log.ts";
@@ -113,6 +114,7 @@ export function compileStep(optimizer: Optimizer, options: CompileOptions = {}):
   void engine.planned; // compiled now, so that an error in the maths shows here and not in the first step
 
   const step = (gradients?: Gradients) => engine.run(gradients);
+  rememberEngine(step, engine);
   const stats = makeStats(engine);
   return Object.defineProperties(step as Step, {
     stats: { value: stats },

@@ -31,6 +31,7 @@ const PARTS: Readonly<
     packages: ["watr", "node:worker_threads"],
   },
 
+  "backends/dry": { parts: ["type:ir", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/webgpu": {
     parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
   },

@@ -229,28 +229,32 @@ export interface DeviceReport {
   readonly rule: string;
 }
 
-export interface Backend {
+/** The part of a backend that writes kernels: it needs no device and keeps nothing. */
+export interface CodeGenerator {
   readonly name: string;
   /** What a compiled kernel depends on besides its text: part of the kernel key. */
   readonly target: string;
-  /** Threads that may work on a launch, the caller included, unless a step asks for fewer. */
-  readonly threads: number;
-  /** Zero-filled memory. Throws `out-of-memory`. */
-  allocate(dtype: FloatType, length: number): Storage;
-  /** This array's memory, if the backend can work on it in place; undefined where it has to be copied. */
-  adopt(data: FloatArray): Storage | undefined;
-  /** True for storage that this backend's kernels can read and write in place. */
-  owns(storage: Storage): boolean;
+  /** Dtypes that its kernels work on. */
+  readonly dtypes: readonly FloatType[];
   /** Where what waits for reductions is computed: on the host, which then reads partial sums, or where the kernels run. */
   readonly programs: "host" | "device";
   /** Elements of a vector's full chunk, where a plan has `total` elements: a power of two from 256 to 16 Ki. */
   chunkElements(total: number): number;
-  /** Dtypes that its kernels work on. */
-  readonly dtypes: readonly FloatType[];
-  /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
-  allocateState(requests: readonly SlotRequest[]): Storage[];
   /** The texts of a phase. Pure: the same functions, layouts and numerics give the same texts. Throws `unsupported`. */
   emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[];
+}
+
+export interface Backend extends CodeGenerator {
+  /** Threads that may work on a launch, the caller included, unless a step asks for fewer. */
+  readonly threads: number;
+  /** Zero-filled memory. Throws `out-of-memory`. */
+  allocate(dtype: FloatType, length: number): Storage;
+  /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
+  allocateState(requests: readonly SlotRequest[]): Storage[];
+  /** This array's memory, if the backend can work on it in place; undefined where it has to be copied. */
+  adopt(data: FloatArray): Storage | undefined;
+  /** True for storage that this backend's kernels can read and write in place. */
+  owns(storage: Storage): boolean;
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;

@@ -24,7 +24,7 @@ import { declare, get, note } from "./text.ts";
 import { printWalk, walkLocals } from "./walk.ts";
 
 /** What a kernel's text depends on besides kernel, layout and numerics. */
-export interface Target {
+export interface Features {
   /** Whether the memory is shared: its import has to say so. */
   readonly shared: boolean;
   /** Whether the engine has relaxed SIMD. */
@@ -34,15 +34,20 @@ export interface Target {
 const PARAMS =
   "(param $tensor.row i32) (param $chunk.start i32) (param $chunk.length i32) (param $chunk.partial i32)";
 
-export function emitKernel(kernel: Func, layout: ClassLayout, numerics: Numerics, target: Target): string {
-  const scopes = scopesOf(kernel, layout, numerics === "fast" && target.relaxed);
+export function emitKernel(
+  kernel: Func,
+  layout: ClassLayout,
+  numerics: Numerics,
+  features: Features,
+): string {
+  const scopes = scopesOf(kernel, layout, numerics === "fast" && features.relaxed);
   const maths = [...new Set(kernel.values.map(({ op }) => op))].filter((op) => op in MATH_CALLS);
   const [only, ...others] = scopes;
   return [
     `;; ${layout.name}: kernel "${kernel.name}"${kernel.phase === undefined ? "" : `, phase ${kernel.phase}`}`,
     "(module",
     ...indent([
-      `(import "env" "memory" (memory 0${target.shared ? " 65536 shared" : ""}))`,
+      `(import "env" "memory" (memory 0${features.shared ? " 65536 shared" : ""}))`,
       ...maths.map(mathImport),
       ...maths.flatMap((op) => mathHelper(op, layout.dtype)),
       ...totalHelpers(totalsTouched(scopes), layout.dtype),

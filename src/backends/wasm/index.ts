@@ -2,26 +2,13 @@
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
-import { CHUNK_ELEMENTS } from "../../plan/chunks.ts";
-import type {
-  Backend,
-  ClassLayout,
-  FloatArray,
-  Numerics,
-  PhaseText,
-  PhaseWork,
-  Pipeline,
-  Runner,
-  SlotRequest,
-  Storage,
-  Tables,
-} from "../backend.ts";
-import { emitKernel, type Target } from "./emit.ts";
+import type { Backend, FloatArray, Pipeline, Runner, SlotRequest, Storage, Tables } from "../backend.ts";
+import { WatGenerator } from "./generator.ts";
 import { ForeignHeap, type ForeignMemory, OwnHeap } from "./heap.ts";
 import { availableThreads } from "./pool.ts";
 import { type WasmPipeline, WasmRunner } from "./runner.ts";
 import { WasmStorage } from "./storage.ts";
-import { employ, hasRelaxedSimd, install, type Workforce } from "./workforce.ts";
+import { employ, install, type Workforce } from "./workforce.ts";
 
 export interface WasmOptions extends Partial<ForeignMemory> {
   /** Threads that may work on a launch, the caller included. Default: as many as the machine runs at once. */
@@ -46,13 +33,8 @@ export function defaultWasm(): WasmBackend {
   return common;
 }
 
-export class WasmBackend implements Backend {
-  readonly name = "wasm";
-  readonly programs = "host";
-  readonly dtypes = ["f32", "f64"] as const;
-  readonly target: string;
+export class WasmBackend extends WatGenerator implements Backend {
   readonly threads: number;
-  readonly #emitFor: Target;
   readonly #workforce: Workforce;
 
   constructor({ threads = availableThreads(), memory, allocate, free }: WasmOptions) {
@@ -64,10 +46,8 @@ export class WasmBackend implements Backend {
     )
       throw new StepjitError("invalid-option", "memory, allocate and free go together: give all or none");
     const heap = memory && allocate && free ? new ForeignHeap({ memory, allocate, free }) : new OwnHeap();
-    const { shared } = heap;
-    this.#emitFor = { shared, relaxed: hasRelaxedSimd() };
-    this.target = `wasm32 simd128${shared ? " shared" : ""}${this.#emitFor.relaxed ? " relaxed" : ""}`;
-    this.threads = shared ? threads : 1;
+    super(heap.shared);
+    this.threads = heap.shared ? threads : 1;
     this.#workforce = employ(heap, this.threads);
   }
 
@@ -97,14 +77,6 @@ export class WasmBackend implements Backend {
     return storage instanceof WasmStorage && storage.heap === this.#workforce.heap;
   }
 
-  emit({ phase, kernels }: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
-    return kernels.map((kernel) => {
-      const classIndex = layouts.findIndex(({ name }) => name === kernel.name);
-      const text = emitKernel(kernel, layouts[classIndex] as ClassLayout, numerics, this.#emitFor);
-      return { name: kernel.name, phase, text, classes: [classIndex] };
-    });
-  }
-
   compile(text: string): Pipeline {
     const pipeline: WasmPipeline = { text, index: install(this.#workforce, text) };
     return pipeline;
@@ -112,10 +84,6 @@ export class WasmBackend implements Backend {
 
   prepare(tables: Tables): Runner {
     return new WasmRunner(tables, this.#workforce);
-  }
-
-  chunkElements(): number {
-    return CHUNK_ELEMENTS;
   }
 
   check(): void {}

@@ -2,36 +2,19 @@
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import type { FloatType } from "../../ir/type.ts";
-import type {
-  Backend,
-  ClassLayout,
-  DeviceRunner,
-  Numerics,
-  PhaseText,
-  PhaseWork,
-  Pipeline,
-  SlotRequest,
-  Storage,
-  Tables,
-} from "../backend.ts";
+import type { Backend, DeviceRunner, Pipeline, SlotRequest, Storage, Tables } from "../backend.ts";
 import { type Commands, Device } from "./device.ts";
-import { emitKernels } from "./emit.ts";
+import { WgslGenerator } from "./generator.ts";
 import { type Home, Memory } from "./memory.ts";
 import { compilePipeline } from "./pipeline.ts";
-import { emitPrograms } from "./programs.ts";
 import { WebGpuRunner } from "./runner.ts";
 import { placeSlots } from "./state.ts";
 import { WebGpuStorage } from "./storage.ts";
 
 export type { Commands } from "./device.ts";
 
-export class WebGpuBackend implements Backend {
-  readonly name = "webgpu";
-  /** Texts are the same at any limits. */
-  readonly target = "wgsl";
+export class WebGpuBackend extends WgslGenerator implements Backend {
   readonly threads = 1;
-  readonly programs = "device";
-  readonly dtypes = ["f32"] as const;
   readonly #device: Device;
   readonly #tensors: Memory;
   readonly #homes = new WeakMap<GPUBuffer, Home>();
@@ -39,6 +22,7 @@ export class WebGpuBackend implements Backend {
 
   /** `commands`: who owns the command encoder, where it is not the backend. */
   constructor(gpu: GPUDevice, commands?: Commands) {
+    super();
     this.#device = new Device(gpu, commands);
     this.#tensors = new Memory(this.#device, "tensors");
     this.#state = { state: new Memory(this.#device, "state"), axes: new Memory(this.#device, "axes") };
@@ -89,28 +73,6 @@ export class WebGpuBackend implements Backend {
 
   owns(storage: Storage): boolean {
     return storage instanceof WebGpuStorage && storage.device === this.#device;
-  }
-
-  emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
-    const { phase, kernels, programs } = work;
-    const texts: PhaseText[] = [];
-    if (programs) texts.push({ name: "programs", phase, text: emitPrograms(work, layouts), classes: [] });
-    if (kernels.length > 0)
-      texts.push({
-        name: kernels.map(({ name }) => name).join(", "),
-        phase,
-        text: emitKernels(work, layouts, numerics),
-        classes: kernels.map((kernel) => layouts.findIndex(({ name }) => name === kernel.name)),
-      });
-    return texts;
-  }
-
-  /**
-   * About a thousand workgroups, so that every core of a GPU has some, of at least 64 elements a thread: reading the tables costs a
-   * thread as much as a few elements.
-   */
-  chunkElements(total: number): number {
-    return 2 ** Math.min(14, Math.max(11, Math.floor(Math.log2(total / 1024))));
   }
 
   compile(text: string): Pipeline {
