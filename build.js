@@ -8,14 +8,14 @@ import { rolldown } from "rolldown";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
-const { name, exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const { name, exports, bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /** Imported by no entry, but started by one. */
 const STARTED = ["./dist/trace/syntax/loader.js"];
 
 const entries = Object.values(exports)
   .flatMap((entry) => entry.default ?? [])
-  .concat(STARTED)
+  .concat(STARTED, Object.values(bin))
   .map((output) => join(root, output.replace("./dist/", "./src/").replace(/\.js$/, ".ts")));
 
 /** The package's own name means its sources, so that `stepjit/ops` is one module whoever imports it; other packages stay outside. */

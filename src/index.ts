@@ -6,6 +6,7 @@ export { type CompileOptions, compileStep, type Step, type StepStats } from "./c
 export { type ErrorCode, StepjitError } from "./error.ts";
 export type { DumpStage } from "./inspect/dump.ts";
 export type { Explanation } from "./inspect/explain.ts";
+export type { Fusion } from "./inspect/fusion.ts";
 export { type TensorData, tensor } from "./make-tensor.ts";
 export { AdaBelief } from "./optim/adabelief.ts";
 export { Adadelta } from "./optim/adadelta.ts";

@@ -1,5 +1,5 @@
 /** What a step shows of itself: dumps of every stage, and explain(). */
-import { AdamW, compileStep, type DumpStage, tensor } from "stepjit";
+import { AdamW, compileStep, type DumpStage, type Fusion, LAMB, tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { parseModule } from "../src/ir/parse.ts";
 import { printModule } from "../src/ir/print.ts";
@@ -93,6 +93,8 @@ describe("explain", () => {
       "AdamW on reference: 1 launch a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 50240 elements
         kernel "AdamW f32 hasFirstMoment" phase 0: 32 ops, 14 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
+        fusion "AdamW f32 hasFirstMoment": of 24 ops, 14 are fused into the kernel of phase 0, 11 are computed once, before a launch: one number serves a step, a group or a parameter
+        tables: 2 tensors, 5 chunks (80 bytes), 1 scalar row (28 bytes a step)
         bytes "AdamW f32 hasFirstMoment": 28 an element, 28 at least
         state: exp_avg 200960 bytes, exp_avg_sq 200960 bytes
         no copies"
@@ -110,7 +112,7 @@ describe("explain", () => {
     expect(backend).toMatch(/^wasm32 simd128/);
     const text = String(step.explain())
       .replace(backend, "wasm")
-      .replaceAll(/clip\.\d+:\d+/g, "clip.LINE");
+      .replaceAll(/(clip|clip\.ts)[.:]\d+:\d+/g, "$1 LINE");
     expect(text).toMatchInlineSnapshot(`
       "AdamW + clip on wasm: 2 launches a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 16 elements
@@ -119,11 +121,14 @@ describe("explain", () => {
         kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, over grad
         kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops, 15 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
         kernel "AdamW f64 amsgrad hasFirstMoment" phase 1: 37 ops, 16 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq, param', state.exp_avg', state.exp_avg_sq', state.max_exp_avg_sq'
+        fusion "AdamW f32 hasFirstMoment": of 27 ops, 2 are fused into the kernel of phase 0, 15 are fused into the kernel of phase 1, 11 are computed once, before a launch: one number serves a step, a group or a parameter
+        fusion "AdamW f64 amsgrad hasFirstMoment": of 28 ops, 2 are fused into the kernel of phase 0, 16 are fused into the kernel of phase 1, 11 are computed once, before a launch: one number serves a step, a group or a parameter
+        tables: 3 tensors, 3 chunks (48 bytes), 1 scalar row (32 bytes a step)
         bytes "AdamW f32 hasFirstMoment": 32 an element, 28 at least
         bytes "AdamW f64 amsgrad hasFirstMoment": 80 an element, 72 at least
         state: exp_avg 64 bytes, exp_avg_sq 64 bytes
-        barrier "AdamW f32 hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
-        barrier "AdamW f64 amsgrad hasFirstMoment" phase 0: later launches wait for clip.LINE, and read again what they need
+        barrier "AdamW f32 hasFirstMoment" phase 0: later launches wait for clip LINE (reduce.sum src/optim/clip.ts LINE), and read again what they need
+        barrier "AdamW f64 amsgrad hasFirstMoment" phase 0: later launches wait for clip LINE (reduce.sum src/optim/clip.ts LINE), and read again what they need
         copies 144 bytes a step (2 tensors outside the backend's memory; tensor() makes them inside):
           parameter "fc.weight": 96 bytes
           gradient "fc.weight": 48 bytes"
@@ -139,6 +144,25 @@ describe("explain", () => {
       launches: 1,
       bytes: [{ name: "AdamW f32 hasFirstMoment", moved: 28, ideal: 28 }],
     });
+  });
+
+  test("says of each op in which kernel it is, again or not, or what it is computed once for", () => {
+    const [fusion] = compileStep(new LAMB([tensor([4])])).explain().fusion;
+    const { traced, kernels, once } = fusion as Fusion;
+    const opsIn = (nodes: readonly { op: string }[]) => nodes.map(({ op }) => op);
+    expect(kernels.map(({ phase }) => phase)).toEqual([0, 1]);
+    const [first, second] = kernels as [Fusion["kernels"][number], Fusion["kernels"][number]];
+    expect(opsIn(first.nodes)).toContain("reduce.sum");
+    expect(opsIn(second.nodes)).not.toContain("reduce.sum");
+    expect(first.again).toEqual([]);
+    expect(second.again.length).toBeGreaterThan(0);
+    for (const node of second.again) expect(first.nodes).toContainEqual(node);
+    expect(once).toContainEqual({
+      op: "pow",
+      source: expect.stringMatching(/^src\/optim\/\w+\.ts:\d+:\d+$/),
+      every: "param",
+    });
+    expect(traced).toBeGreaterThan(once.length);
   });
 
   test("lists ten copies and counts them all", () => {

@@ -27,11 +27,13 @@ const STAGES: Stages<DumpStage> = {
   plan: dumpPlan,
 };
 
+export const STAGE_NAMES = Object.keys(STAGES) as readonly DumpStage[];
+
 export function dump(engine: Engine, stage: DumpStage): string {
   if (!Object.hasOwn(STAGES, stage))
     throw new StepjitError(
       "invalid-option",
-      `dump: no stage ${show(stage)}; there are ${Object.keys(STAGES).join(", ")}`,
+      `dump: no stage ${show(stage)}; there are ${STAGE_NAMES.join(", ")}`,
     );
   return STAGES[stage](engine);
 }

@@ -8,6 +8,7 @@ import { ELEMENT_BYTES, type FloatType } from "../ir/type.ts";
 import type { Traffic } from "../plan/layout.ts";
 import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
+import { type Fusion, fusionOf } from "./fusion.ts";
 
 export interface Explanation {
   readonly optimizer: string;
@@ -25,8 +26,18 @@ export interface Explanation {
     readonly arithmetic: number;
     readonly tensors: readonly string[];
   }[];
+  /** By class: which ops are fused into which kernel, and which are in none. */
+  readonly fusion: readonly Fusion[];
   /** Launches a step. */
   readonly launches: number;
+  /** What tells kernels where to work: rows, and bytes where they are the same on every backend. */
+  readonly tables: {
+    /** A row a parameter. */
+    readonly tensors: number;
+    readonly chunks: { readonly rows: number; readonly bytes: number };
+    /** Written at every step; a row for all parameters that share their numbers. None before the first step. */
+    readonly scalars: { readonly rows: number; readonly bytes: number };
+  };
   /** An element, by class: bytes moved, and the least there is to move. */
   readonly bytes: readonly { readonly name: string; readonly moved: number; readonly ideal: number }[];
   /** Memory that the optimizer's state takes, by slot, over all parameters; none before the first step. */
@@ -60,6 +71,8 @@ export interface Explanation {
   toString(): string;
 }
 
+const CHUNK_ROW_BYTES = 16;
+
 export function explain(engine: Engine): Explanation {
   const { plan, compiled } = engine.planned;
   const { layouts } = compiled;
@@ -79,7 +92,13 @@ export function explain(engine: Engine): Explanation {
       arithmetic: kernel.values.filter((value) => isArithmetic(kernel, value)).length,
       tensors: tensorTraffic(kernel).map(({ tensor }) => tensor),
     })),
+    fusion: layouts.map(({ name }) => fusionOf(compiled.module, compiled.traced, name)),
     launches: plan.launches,
+    tables: {
+      tensors: engine.optimizer.parameters.length,
+      chunks: { rows: plan.chunkCount, bytes: CHUNK_ROW_BYTES * plan.chunkCount },
+      scalars: plan.scalarTable,
+    },
     bytes: layouts.map(({ name }, index) => bytesOf(engine, name, index)),
     state: stateOf(engine),
     scales: scalesOf(engine),
@@ -168,17 +187,22 @@ function deviceOf({ planned, optimizer }: Engine): Explanation["device"] {
   };
 }
 
-function barriersOf({ name, phase, outputs }: Func): string[] {
-  return outputs.flatMap(({ target }) => {
+function barriersOf(kernel: Func): string[] {
+  const { name, phase, outputs } = kernel;
+  return outputs.flatMap(({ target, value }) => {
     const total = totalName(target);
     if (total === undefined) return [];
-    return [`"${name}" phase ${phase}: later launches wait for ${total}, and read again what they need`];
+    const { op, source } = valueAt(kernel, value);
+    const what = source === undefined ? op : `${op} ${source}`;
+    return [
+      `"${name}" phase ${phase}: later launches wait for ${total} (${what}), and read again what they need`,
+    ];
   });
 }
 
 function asText(explanation: Omit<Explanation, "toString">): string {
-  const { optimizer, backend, classes, kernels, launches, bytes, state, scales, copies, device, barriers } =
-    explanation;
+  const { optimizer, backend, classes, kernels, fusion, launches, tables } = explanation;
+  const { bytes, state, scales, copies, device, barriers } = explanation;
   const copied = copies.reduce((sum, copy) => sum + copy.bytes, 0);
   return [
     `${optimizer} on ${backend}: ${counted(launches, "launch", "launches")} a step`,
@@ -190,6 +214,8 @@ function asText(explanation: Omit<Explanation, "toString">): string {
       ({ name, phase, ops, arithmetic, tensors }) =>
         `  kernel "${name}" phase ${phase}: ${ops} ops, ${arithmetic} of them arithmetic on each element, over ${tensors.join(", ")}`,
     ),
+    ...fusion.map(fusionText),
+    tablesText(tables),
     ...bytes.map(({ name, moved, ideal }) => `  bytes "${name}": ${moved} an element, ${ideal} at least`),
     ...(state.length > 0
       ? [`  state: ${state.map(({ name, bytes }) => `${name} ${bytes} bytes`).join(", ")}`]
@@ -205,6 +231,21 @@ function asText(explanation: Omit<Explanation, "toString">): string {
       : `  copies ${copied} bytes a step (${counted(copies.length, "tensor")} outside the backend's memory; tensor() makes them inside):`,
     ...copies.slice(0, 10).map(({ parameter, what, bytes }) => `    ${what} "${parameter}": ${bytes} bytes`),
   ].join("\n");
+}
+
+function fusionText({ name, traced, kernels, once }: Fusion): string {
+  const fused = kernels.map(({ nodes, again, phase }) => {
+    const repeated = again.length === 0 ? "" : ` (${again.length} of them again)`;
+    return `${nodes.length} are fused into the kernel of phase ${phase}${repeated}`;
+  });
+  const rest = `${once.length} are computed once, before a launch: one number serves a step, a group or a parameter`;
+  return `  fusion "${name}": of ${counted(traced, "op")}, ${[...fused, rest].join(", ")}`;
+}
+
+function tablesText({ tensors, chunks, scalars }: Explanation["tables"]): string {
+  const rows = (table: { rows: number; bytes: number }, one: string) =>
+    `${counted(table.rows, one)} (${counted(table.bytes, "byte")}`;
+  return `  tables: ${counted(tensors, "tensor")}, ${rows(chunks, "chunk")}), ${rows(scalars, "scalar row")} a step)`;
 }
 
 function deviceText(device: NonNullable<Explanation["device"]>): string[] {

@@ -19,7 +19,7 @@ import { type Dims, sizeOfAxis } from "../ir/dims.ts";
 import type { Axis, Level } from "../ir/extent.ts";
 import { isInput, type Module, type Value } from "../ir/module.ts";
 import type { ParamMask } from "../ir/ops.ts";
-import { type FloatType, roundTo } from "../ir/type.ts";
+import { ELEMENT_BYTES, type FloatType, roundTo } from "../ir/type.ts";
 import { phasesOf } from "../passes/batch.ts";
 import { chunkTable } from "./chunks.ts";
 import { Program, type ReadInput, type Row } from "./program.ts";
@@ -187,6 +187,16 @@ export class Plan {
       this.#runner.setScalarRow(tensor, row);
     });
     this.#tellDevice();
+  }
+
+  /** What a step writes: rows, and their bytes. */
+  get scalarTable(): { readonly rows: number; readonly bytes: number } {
+    const bytes = this.#rows.map(({ tensor }) => {
+      const { classIndex } = this.spec.parameters[tensor] as PlannedParameter;
+      const { scalarTypes, dtype } = this.spec.classes[classIndex] as ClassLayout;
+      return scalarTypes.length * ELEMENT_BYTES[dtype];
+    });
+    return { rows: this.#rows.length, bytes: bytes.reduce((sum, one) => sum + one, 0) };
   }
 
   /** Which rows there are, and what of a parameter is new to the device. */

@@ -5,7 +5,6 @@ import { bare, isAssignment, isOutside, isRepeatable, isStep, isString, isUpdate
 import { DIRECTIVE } from "./directive.ts";
 import { COMPOUND, MATH, takesMath } from "./helpers.ts";
 import type { Names } from "./names.ts";
-import { positionAt } from "./position.ts";
 import type { Region } from "./regions.ts";
 import { PLAIN, type Taint, type Taints, TRACED, UNKNOWN } from "./taint.ts";
 
@@ -227,40 +226,59 @@ const DIAGNOSTICS: readonly Diagnostic[] = [
   },
 ];
 
-/** Throws one `traced-value` error with every problem of the regions. */
-export function diagnose(regions: readonly Region[], input: DiagnoseInput): void {
-  const problems: string[] = [];
+/** One place that cannot be traced. */
+export interface Problem {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+  readonly wrong: string;
+  /** What to write. */
+  readonly instead: string;
+  /** The line, with the place underlined. */
+  readonly frame: string;
+}
+
+/** Every problem of the regions, in order. */
+export function problemsOf(regions: readonly Region[], input: DiagnoseInput): Problem[] {
+  const problems: Problem[] = [];
   const visit = (node: ts.Node): void => {
     if (isOutside(node)) return;
     for (const diagnostic of DIAGNOSTICS) {
       const part = diagnostic.find(node, input.names, input.taints);
       if (part && (diagnostic.from === PLAIN || input.taints.of(part) >= diagnostic.from))
-        problems.push(describe(part, diagnostic, input));
+        problems.push(problemAt(part, diagnostic, input));
     }
     node.forEachChild(visit);
   };
   for (const region of regions) region.forEachChild(visit);
-  if (problems.length === 0) return;
+  return problems;
+}
+
+/** Throws one `traced-value` error with all of them, where there are any. */
+export function throwProblems(problems: readonly Problem[]): void {
+  const [first] = problems;
+  if (!first) return;
   const places = problems.length === 1 ? "one place" : `${problems.length} places`;
   throw new StepjitError(
     "traced-value",
-    `${input.path}: ${places} in code marked "${DIRECTIVE}" cannot be traced\n\n${problems.join("\n\n")}`,
+    `${first.file}: ${places} in code marked "${DIRECTIVE}" cannot be traced\n\n${problems.map(printProblem).join("\n\n")}`,
   );
 }
 
-function describe(part: ts.Node, { wrong, instead }: Diagnostic, { source, path }: DiagnoseInput): string {
+export function printProblem({ file, line, column, wrong, instead, frame }: Problem): string {
+  return [`${file}:${line}:${column}: ${wrong}`, frame, `  ${instead}.`].join("\n");
+}
+
+function problemAt(part: ts.Node, { wrong, instead }: Diagnostic, { source, path }: DiagnoseInput): Problem {
   const start = part.getStart();
   const { line, character } = source.getLineAndCharacterOfPosition(start);
   const text = source.text.split(/\r?\n/)[line] ?? "";
   const width = Math.max(1, Math.min(part.end - start, text.length - character));
   const gutter = `  ${line + 1} | `;
   const indent = `${" ".repeat(gutter.length - 2)}| ${text.slice(0, character).replace(/\S/g, " ")}`;
-  return [
-    `${positionAt(source, path, start)}: ${wrong}`,
-    gutter + text,
-    indent + "^".repeat(width),
-    `  ${instead}.`,
-  ].join("\n");
+  const frame = [gutter + text, indent + "^".repeat(width)].join("\n");
+  return { file: path, line: line + 1, column: character + 1, wrong, instead, frame };
 }
 
 function moreTraced(taints: Taints, ...parts: ts.Expression[]): ts.Expression | undefined {

@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+/** Where the command starts. User's files may be TypeScript, and marked. */
+import "../trace/syntax/register.ts";
+import { main } from "./main.ts";
+
+process.exitCode = await main(process.argv.slice(2), {
+  out: (text) => void process.stdout.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${text}\n`),
+});

@@ -1,0 +1,112 @@
+import { describe, expect, test } from "vitest";
+import { fileOf, run } from "./support.ts";
+
+describe("inspect", () => {
+  test("says what the compiler makes of an optimizer over a set that comes with stepjit", async () => {
+    const { code, out } = await run("inspect", "AdamW", "--params", "resnet50");
+    expect(code).toBe(0);
+    expect(out).toContain("AdamW on wasm32");
+    expect(out).toContain("161 parameters, 25557032 elements");
+    expect(out).toContain("28 an element, 28 at least");
+  });
+
+  test("is for optimizers of one's own, over one's own parameters", async () => {
+    const file = fileOf("heavy-ball.ts");
+    for (const optimizer of [file, `${file}#HeavyBall`]) {
+      const { code, out } = await run("inspect", optimizer, "--params", fileOf("model.json"));
+      expect(code).toBe(0);
+      expect(out).toContain('class "HeavyBall f32": 2 parameters, 801 elements');
+    }
+  });
+
+  test("needs no GPU for a GPU's kernels", async () => {
+    const { code, out } = await run(
+      ...["inspect", "Adafactor", "--params", "gpt2-small", "--backend", "webgpu", "--stage", "text"],
+    );
+    expect(code).toBe(0);
+    expect(out).toContain("@compute");
+  });
+
+  test("takes options of the optimizer and of the step", async () => {
+    const options = [
+      "--option",
+      "betas=[0,0.999]",
+      "--option",
+      "amsgrad=true",
+      "--step-option",
+      "clipNorm=1",
+    ];
+    const { out } = await run(
+      "inspect",
+      "AdamW",
+      "--params",
+      "mlp-small",
+      ...options,
+      "--step-option",
+      "scaler=true",
+    );
+    expect(out).toContain("AdamW + scaler + clip on");
+    expect(out).toContain('class "AdamW f32 amsgrad"');
+  });
+
+  test("prints JSON", async () => {
+    const { out } = await run("inspect", "LAMB", "--params", "mlp-small", "--stage", "kernels", "--json");
+    const { optimizer, params, explanation, stats, events, stage, dump } = JSON.parse(out);
+    expect({ optimizer, params, stage }).toEqual({
+      optimizer: "LAMB",
+      params: "mlp-small",
+      stage: "kernels",
+    });
+    expect(explanation).toMatchObject({ launches: 2, tables: { tensors: 6 } });
+    expect(stats).toEqual({ kernels: 2, launches: 2, bytesMoved: 40 * 269322, bytesIdeal: 28 * 269322 });
+    expect(events.map(({ kind }: { kind: string }) => kind)).toContain("kernel");
+    expect(dump).toMatch(/^module "LAMB"/);
+  });
+});
+
+describe("what cannot be inspected is refused with 2 and a reason", () => {
+  const model = fileOf("model.json");
+  test.each([
+    [["SDG", "--params", "resnet50"], 'no optimizer "SDG"; there are AdaBelief, '],
+    [
+      ["SGD", "--params", "resnet"],
+      'no parameter set "resnet"; there are mlp-small, many-tiny, resnet50, gpt2-small',
+    ],
+    [["SGD"], "required option '--params <set>' not specified"],
+    [["SGD", "--params", "none.json"], "none.json cannot be read"],
+    [["SGD", "--params", model, "--backend", "cpu"], "Allowed choices are wasm, webgpu"],
+    [["SGD", "--params", model, "--stage", "ast"], "Allowed choices are module, simplify"],
+    [
+      ["SGD", "--params", model, "--option", "momentum"],
+      'an option is name=value, such as momentum=0.9, got "momentum"',
+    ],
+    [["SGD", "--params", model, "--option", "momentum=big"], "option momentum is no JSON"],
+    [["SGD", "--params", model, "--option", "momentum=-1"], "momentum"],
+    [["SGD", "--params", model, "--option", "momentun=1"], 'no option "momentun"'],
+    [["SGD", "--params", model, "--step-option", "clip=1"], 'no option "clip"'],
+    [["none.ts#Lion", "--params", model], "none.ts is not there"],
+    [
+      [`${fileOf("heavy-ball.ts")}#Ball`, "--params", model],
+      'exports no optimizer "Ball": there are HeavyBall',
+    ],
+    [[`${fileOf("heavy-ball.ts")}#notOne`, "--params", model], 'exports no optimizer "notOne"'],
+  ])("%j", async (args, reason) => {
+    const { code, out, err } = await run("inspect", ...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(reason);
+  });
+});
+
+test("help and version are no failures; an unknown command is", async () => {
+  expect(await run("--help")).toMatchObject({ code: 0, out: expect.stringContaining("Exit codes: 0") });
+  expect(await run("--version")).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+  for (const command of ["inspect", "check", "manifest"])
+    expect(await run(command, "--help")).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(`stepjit ${command}`),
+    });
+  expect(await run("inspekt")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("Did you mean inspect?"),
+  });
+});
