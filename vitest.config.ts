@@ -10,6 +10,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: [...conditions, "module", "node", "development|production"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "./test/build.ts",
     testTimeout: 120_000, // a verdict never depends on how busy the machine is
     hookTimeout: 120_000,
     maxWorkers: "100%", // much of the time is spent waiting, for a browser or a GPU

@@ -1,4 +1,5 @@
 /** Param groups in full: scales by name, torch's options, values that may be null, groups added in the middle of a run. */
+import "stepjit/vitest";
 import {
   Adam,
   AdamW,
@@ -190,7 +191,7 @@ describe.each(Object.entries(BACKENDS))("scales on %s", (_, makeBackend) => {
     for (const optimizer of [new AdamW(params, { ...options, scales }), new AdamW(groups)]) {
       const step = compileStep(optimizer, { backend });
       for (let i = 0; i < 2; i++) step(names.map((_, index) => Float32Array.from(numbers(4, i + index))));
-      expect(step.stats.launches).toBe(1);
+      expect(step).toHaveLaunched(1);
     }
     expect(params.map(([, { data }]) => data)).toEqual(plainParams.map(([, { data }]) => data));
   });

@@ -1,4 +1,5 @@
 /** What compiles, what plans anew, what does neither, and what a step says about it. */
+import "stepjit/vitest";
 import { AdamW, compileStep, reference, SGD, type Step, type StepEvent, scalar, tensor, wasm } from "stepjit";
 import { describe, expect, test, vi } from "vitest";
 import { fresh } from "./fresh.ts";
@@ -12,7 +13,6 @@ const freshSgd = () => fresh(SGD);
 
 const f32 = (size: number, seed = 1) => Float32Array.from(numbers(size, seed));
 const f64 = (values: readonly number[]) => Float64Array.from(values);
-const counts = ({ stats: { traces, kernels, plans } }: Step) => ({ traces, kernels, plans });
 const since = (step: Step, from: number) => step.events.slice(from).map(({ kind, reason }) => [kind, reason]);
 
 function groupOf<G>({ paramGroups }: { readonly paramGroups: readonly G[] }, index = 0): G {
@@ -100,14 +100,14 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
       ["plan", undefined, "first step", 0],
     ]);
     for (const { milliseconds } of step.events) expect(milliseconds).toBeGreaterThanOrEqual(0);
-    expect(counts(step)).toEqual({ traces: 1, kernels: 2, plans: 1 });
+    expect(step).toHaveCompiled({ traces: 1, kernels: 2, plans: 1 });
   });
 
   test("another instance with other shapes and numbers, a layer left out, plans only", () => {
     const Class = freshAdamW();
     const backend = makeBackend();
     const first = compileStep(new Class([tensor([3]), tensor([4])]), { backend });
-    expect(counts(first)).toEqual({ traces: 1, kernels: 1, plans: 1 });
+    expect(first).toHaveCompiled({ traces: 1, kernels: 1, plans: 1 });
     const named = { w: tensor([70, 30]), b: tensor([30]), scale: tensor([]) };
     const second = compileStep(new Class(named, { lr: 1, weightDecay: 0 }), {
       backend,
@@ -115,7 +115,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
     });
     second({ w: f32(2100), b: f32(30), scale: f32(1) });
     second({ w: null, b: f32(30) });
-    expect(counts(second)).toEqual({ traces: 0, kernels: 0, plans: 1 });
+    expect(second).toHaveCompiled({ traces: 0, kernels: 0, plans: 1 });
   });
 
   test("a group of a known class, loaded state and a second step of the optimizer plan only", async () => {
@@ -130,7 +130,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
     optimizer.loadStateDict(await optimizer.stateDict());
     step([f32(3), null]);
     const second = compileStep(optimizer, { backend });
-    expect(counts(second)).toEqual({ traces: 0, kernels: 0, plans: 1 });
+    expect(second).toHaveCompiled({ traces: 0, kernels: 0, plans: 1 });
     step([null, f32(2)]);
 
     expect(since(step, from)).toEqual([
@@ -159,7 +159,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
     expect(step.events.at(-1)?.changes).toEqual([
       { part: "param group 1, amsgrad", before: "false", after: "true" },
     ]);
-    expect(step.stats.launches).toBe(1);
+    expect(step).toHaveLaunched(1);
   });
 
   test("a float64 group compiles its class; the launch stays one", () => {
@@ -171,7 +171,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
     step([f32(3), new Float64Array(2)]);
     expect(step.events.slice(from).map(({ kind }) => kind)).toEqual(["trace", "kernel", "plan"]);
     expect(step.events.at(-1)?.reason).toBe('param group 1: new, "1" (float64)');
-    expect(step.stats.launches).toBe(1);
+    expect(step).toHaveLaunched(1);
   });
 
   /** One SGD parameter beside its plain model. */
@@ -445,7 +445,7 @@ describe.each(Object.entries(BACKENDS))("on %s", (_, makeBackend) => {
       ] as const) {
         const step = compileStep(new AdamW(groups()), { backend: makeBackend(), ...options });
         step(gradients);
-        expect(step.stats.launches).toBe(launches);
+        expect(step).toHaveLaunched(launches);
         expect(step.explain().classes).toHaveLength(4);
         expect(step.stats.bytesIdeal).toBe(5 * 28 + 6 * 56 + 7 * 36 + 8 * 72);
       }

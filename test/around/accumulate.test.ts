@@ -1,4 +1,5 @@
 /** `accumulate`: N calls make one step with the mean of their gradients. */
+import "stepjit/vitest";
 import { compileStep, GradScaler, SGD, scalar, tensor, wasm } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { THREADED, tensorOn } from "../backends.ts";
@@ -39,7 +40,7 @@ describe.each(THREADED)("accumulate on $name", (on) => {
         const before = await photograph(one);
         expect(one.step.stats).toMatchObject({ steps: cycle, microSteps: i });
         await one.take(gradients);
-        expect(one.step.stats.launches).toBe(1);
+        expect(one.step).toHaveLaunched(1);
         if (i < 3) expect(await photograph(one)).toEqual(before);
       }
       await plain.take(meanOf(calls));
@@ -151,7 +152,7 @@ describe.each(THREADED)("accumulate on $name", (on) => {
     await plain.take(meanOf([stage.gradientsOf(5), stage.gradientsOf(6)]));
     await expectTwins(one, plain);
     expect(one.step.stats).toMatchObject({ steps: 4, skipped: 2, microSteps: 0 });
-    expect(one.step.stats.launches).toBe(stage.launches(2, 4));
+    expect(one.step).toHaveLaunched(stage.launches(2, 4));
   });
 
   test("loading state starts a new cycle; a new group does not", async () => {

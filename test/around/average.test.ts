@@ -1,4 +1,5 @@
 /** `ema` and `swa` against torch's AveragedModel in plain JavaScript. */
+import "stepjit/vitest";
 import { GradScaler, SGD, type StateDict, scalar, tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { THREADED } from "../backends.ts";
@@ -86,7 +87,7 @@ describe.each(THREADED)("averages on $name", (on) => {
         await model.check();
       }
       await expectSameWeights(one, plain);
-      expect(one.step.stats.launches).toBe(1);
+      expect(one.step).toHaveLaunched(1);
     },
   );
 
@@ -107,7 +108,7 @@ describe.each(THREADED)("averages on $name", (on) => {
       await model.take(seed, missing, (n) => 1 / (n + 1));
     await model.check();
     expect(model.models.map(({ n }) => n)).toEqual([4, 4, 5, 5, 4]);
-    expect(one.step.stats.launches).toBe(1);
+    expect(one.step).toHaveLaunched(1);
   });
 
   test("swa: from a step on, every so many", async () => {
@@ -224,7 +225,7 @@ describe.each(THREADED)("averages on $name", (on) => {
     }
     await expectTwins(one, plain);
     expect(one.step.stats).toMatchObject({ steps: 3, microSteps: 0, skipped: 0 });
-    expect(one.step.stats.launches).toBe(stage.launches(2, 4));
+    expect(one.step).toHaveLaunched(stage.launches(2, 4));
     expect(await photograph(one)).not.toEqual(await photograph(stage.start("AdamW")));
   });
 });

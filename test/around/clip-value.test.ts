@@ -1,4 +1,5 @@
 /** `clipValue` against gradients clamped by hand, and before `clipNorm`. */
+import "stepjit/vitest";
 import { scalar } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { THREADED } from "../backends.ts";
@@ -17,7 +18,7 @@ describe.each(THREADED)("clipValue on $name", (on) => {
       await plain.take(mapEach(stage.gradientsOf(1, missing), clampTo(0.25)));
     }
     await expectTwins(clipped, plain);
-    expect(clipped.step.stats.launches).toBe(1);
+    expect(clipped.step).toHaveLaunched(1);
   });
 
   test("NaN stays NaN, infinities become the limit", async () => {
@@ -40,7 +41,7 @@ describe.each(THREADED)("clipValue on $name", (on) => {
     await both.take(stage.gradientsOf(3));
     await norm.take(mapEach(stage.gradientsOf(3), clampTo(0.25)));
     await expectTwins(both, norm);
-    expect(both.step.stats.launches).toBe(stage.launches(2, 3));
+    expect(both.step).toHaveLaunched(stage.launches(2, 3));
   });
 
   test("a scalar is read at every step; a number set later compiles nothing", async () => {

@@ -1,4 +1,5 @@
 /** `zeroGrad`: gradients are zeroed once they have been used, wherever they are. */
+import "stepjit/vitest";
 import { GradScaler, type Tensor } from "stepjit";
 import { describe, expect, test } from "vitest";
 import { THREADED, tensorOn } from "../backends.ts";
@@ -35,7 +36,7 @@ describe.each(THREADED)("zeroGrad on $name", (on) => {
         expect((await dataOf(gradients)).every(isZero)).toBe(true);
       }
       await expectTwins(one, plain);
-      expect(one.step.stats.launches).toBe(1);
+      expect(one.step).toHaveLaunched(1);
     });
 
     test("with clipNorm not before the last launch", async () => {
@@ -60,7 +61,7 @@ describe.each(THREADED)("zeroGrad on $name", (on) => {
         await one.take(gradients.map((g, i) => (fresh[i] ? g : null)));
         await plain.take(fresh);
         expect((await dataOf(gradients)).every((data, i) => isZero(data) || !fresh[i])).toBe(true);
-        expect(one.step.stats.launches).toBe(1);
+        expect(one.step).toHaveLaunched(1);
       }
       await expectTwins(one, plain);
     });

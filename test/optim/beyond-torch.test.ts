@@ -1,4 +1,5 @@
 /** The optimizers beyond torch against their papers, in plain JavaScript (paper.ts). */
+import "stepjit/vitest";
 import {
   AdaBelief,
   AdamW,
@@ -265,7 +266,7 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
       const optimizer = new make(sizes.map((size) => tensor(numbers(size), [size])));
       const step = compileStep(optimizer, { backend });
       step(sizes.map((size) => Float32Array.from(numbers(size, 2))));
-      expect(step.stats.launches).toBe(launches);
+      expect(step).toHaveLaunched(launches);
     });
 
     test("lowers the loss of a convex problem", async () => {
@@ -290,7 +291,7 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
     for (const [, { make, launches }] of subjects) {
       const step = compileStep(new make([tensor([3]), tensor([4])]), { backend, clipNorm: 1 });
       step([new Float32Array(3), new Float32Array(4)]);
-      expect(step.stats.launches).toBe(launches + 1);
+      expect(step).toHaveLaunched(launches + 1);
     }
   });
 

@@ -1,4 +1,5 @@
 /** What the recorded cases of torch.optim do not show: defaults, bounds, what compiles, and when state is read and made. */
+import "stepjit/vitest";
 import {
   Adadelta,
   Adagrad,
@@ -144,7 +145,7 @@ describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
           run();
         }
       expect(step.events.slice(before)).toEqual([]);
-      expect(step.stats.launches).toBe(1);
+      expect(step).toHaveLaunched(1);
     }
   });
 

@@ -1,3 +1,4 @@
+import "stepjit/vitest";
 import * as tf from "@tensorflow/tfjs";
 import { SGD } from "stepjit";
 import { compileOptimizer, compileStep } from "stepjit/tfjs";
@@ -28,7 +29,7 @@ describe.each(BACKENDS)("on the %s backend", (backend) => {
       expect(distance(valuesOf(ours), valuesOf(theirs))).toBeLessThan(1e-6);
     }
     expect(distance(valuesOf(ours), before)).toBeGreaterThan(1e-3);
-    expect(compiled.step?.stats.launches).toBe(1);
+    expect(compiled.step).toHaveLaunched(1);
     expect(compiled.getConfig()).toEqual(original.getConfig());
     expect(compiled.getClassName()).toBe(original.getClassName());
     expect(compiled.iterations).toBe(50);
