@@ -1,6 +1,6 @@
 /** Builds dist: every entry of package.json's exports, one module a file, and their declarations. */
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -45,6 +45,7 @@ async function buildModules() {
     sourcemap: true,
   };
   await bundle.write(output);
+  for (const command of Object.values(bin)) chmodSync(join(root, command), 0o755);
 }
 
 /** Types are checked by `npm run check`; here they are only written down. */

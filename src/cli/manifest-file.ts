@@ -19,15 +19,15 @@ export interface Entry extends Subject {
 
 const VERSION = 1;
 
-/** Part of the key, but not the same on every machine; the subject says which backend it is. */
-const MACHINE = "backend";
+/** Parts of the key that the subject says already, or that are never another here. */
+const SAID: ReadonlySet<string> = new Set(["optimizer", "backend", "state dicts loaded"]);
 
 /** Compiles a subject and counts. */
 export async function record(subject: Subject, folder: string): Promise<Entry> {
   const step = await dryStep(subject, folder);
   const { kernels, launches, bytesMoved, bytesIdeal } = step.stats;
   const { key } = (engineOf(step) as Engine).planned;
-  const parts = [...key].filter(([part]) => part !== MACHINE);
+  const parts = [...key].filter(([part]) => !SAID.has(part));
   return { ...subject, kernels, launches, bytesMoved, bytesIdeal, key: Object.fromEntries(parts) };
 }
 
@@ -39,10 +39,15 @@ export function nameOf({ optimizer, params, backend, options, stepOptions }: Sub
   return `${optimizer}${said.join("")} over ${params} on ${backend}`;
 }
 
-/** Entries in order of their names, so that a difference shows what differs. */
+/** Entries in order of their names, each on three lines, so that a difference shows what differs: subject, counts or key. */
 export function printManifest(entries: readonly Entry[]): string {
-  const sorted = entries.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  return `${JSON.stringify({ version: VERSION, entries: sorted }, null, 2)}\n`;
+  const sorted = [...entries].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  return `{ "version": ${VERSION}, "entries": [\n${sorted.map(printEntry).join(",\n")}\n] }\n`;
+}
+
+function printEntry({ kernels, launches, bytesMoved, bytesIdeal, key, ...subject }: Entry): string {
+  const parts = [subject, { kernels, launches, bytesMoved, bytesIdeal }, { key }];
+  return `{ ${parts.map((part) => JSON.stringify(part).slice(1, -1)).join(",\n  ")} }`;
 }
 
 const FIELDS: Readonly<Record<keyof Entry, readonly [allowed: string, fits: (value: unknown) => boolean]>> = {

@@ -75,7 +75,7 @@ export async function loadOptimizer(name: string, folder: string): Promise<Optim
       : refuse(`no optimizer ${show(name)}; there are ${known.join(", ")}; your own is file#export`);
   const path = resolve(folder, file);
   if (!existsSync(path)) refuse(`${file} is not there: an optimizer of your own is file#export`);
-  const all: Readonly<Record<string, unknown>> = await import(pathToFileURL(path).href);
+  const all = await importFile(path, file);
   const found = Object.keys(all).filter((key) => isOptimizerClass(all[key]));
   const key = exported ?? (found.length === 1 ? (found[0] as string) : "default");
   if (isOptimizerClass(all[key])) return all[key];
@@ -85,6 +85,16 @@ export async function loadOptimizer(name: string, folder: string): Promise<Optim
     ? "; that one was made by another copy of stepjit than this command's"
     : "";
   return refuse(`${file} exports no optimizer ${show(key)}: ${others}${copy}`);
+}
+
+async function importFile(path: string, name: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return await import(pathToFileURL(path).href);
+  } catch (cause) {
+    throw new StepjitError("invalid-option", `${name} cannot be imported: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
 /** Throws `invalid-option`. */

@@ -1,5 +1,6 @@
+import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { fileOf, run } from "./support.ts";
+import { fileOf, freshFile, run } from "./support.ts";
 
 describe("inspect", () => {
   test("says what the compiler makes of an optimizer over a set that comes with stepjit", async () => {
@@ -94,6 +95,20 @@ describe("what cannot be inspected is refused with 2 and a reason", () => {
     const { code, out, err } = await run("inspect", ...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(reason);
+  });
+});
+
+test("an optimizer's file that does not load, and one marked that cannot be traced, are refused with their own words", async () => {
+  const file = freshFile("broken.mjs");
+  writeFileSync(file, "throw new Error('out of paper');");
+  const model = fileOf("model.json");
+  expect(await run("inspect", file, "--params", model)).toMatchObject({
+    code: 2,
+    err: `stepjit: ${file} cannot be imported: out of paper`,
+  });
+  expect(await run("inspect", fileOf("branches.ts"), "--params", model)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("cannot be traced"),
   });
 });
 
