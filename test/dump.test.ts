@@ -92,7 +92,7 @@ describe("explain", () => {
     expect(String(step.explain())).toMatchInlineSnapshot(`
       "AdamW on reference: 1 launch a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 50240 elements
-        kernel "AdamW f32 hasFirstMoment" phase 0: 32 ops, 14 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
+        kernel "AdamW f32 hasFirstMoment" phase 0: 32 ops, 14 of them arithmetic on each element, of src/optim/adamw.ts, src/optim/adam.ts, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
         fusion "AdamW f32 hasFirstMoment": of 24 ops, 14 are fused into the kernel of phase 0, 11 are computed once, before a launch: one number serves a step, a group or a parameter
         tables: 2 tensors, 5 chunks (80 bytes), 1 scalar row (28 bytes a step)
         bytes "AdamW f32 hasFirstMoment": 28 an element, 28 at least
@@ -117,10 +117,10 @@ describe("explain", () => {
       "AdamW + clip on wasm: 2 launches a step
         class "AdamW f32 hasFirstMoment": 2 parameters, 16 elements
         class "AdamW f64 amsgrad hasFirstMoment": 1 parameter, 2 elements
-        kernel "AdamW f32 hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, over grad
-        kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, over grad
-        kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops, 15 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
-        kernel "AdamW f64 amsgrad hasFirstMoment" phase 1: 37 ops, 16 of them arithmetic on each element, over param, grad, state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq, param', state.exp_avg', state.exp_avg_sq', state.max_exp_avg_sq'
+        kernel "AdamW f32 hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, of src/optim/clip.ts, over grad
+        kernel "AdamW f64 amsgrad hasFirstMoment" phase 0: 3 ops, 2 of them arithmetic on each element, of src/optim/clip.ts, over grad
+        kernel "AdamW f32 hasFirstMoment" phase 1: 35 ops, 15 of them arithmetic on each element, of src/optim/clip.ts, src/optim/adamw.ts, src/optim/adam.ts, over param, grad, state.exp_avg, state.exp_avg_sq, param', state.exp_avg', state.exp_avg_sq'
+        kernel "AdamW f64 amsgrad hasFirstMoment" phase 1: 37 ops, 16 of them arithmetic on each element, of src/optim/clip.ts, src/optim/adamw.ts, src/optim/adam.ts, over param, grad, state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq, param', state.exp_avg', state.exp_avg_sq', state.max_exp_avg_sq'
         fusion "AdamW f32 hasFirstMoment": of 27 ops, 2 are fused into the kernel of phase 0, 15 are fused into the kernel of phase 1, 11 are computed once, before a launch: one number serves a step, a group or a parameter
         fusion "AdamW f64 amsgrad hasFirstMoment": of 28 ops, 2 are fused into the kernel of phase 0, 16 are fused into the kernel of phase 1, 11 are computed once, before a launch: one number serves a step, a group or a parameter
         tables: 3 tensors, 3 chunks (48 bytes), 1 scalar row (32 bytes a step)

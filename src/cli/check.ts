@@ -1,11 +1,11 @@
 /** `stepjit check`: what cannot be traced in code marked "use stepjit", before anything runs. */
-import { readFileSync } from "node:fs";
 import { StepjitError } from "../error.ts";
 import { counted } from "../step/counted.ts";
 import { compile } from "../trace/syntax/compile.ts";
 import { printProblem } from "../trace/syntax/diagnostics.ts";
 import { DIRECTIVE } from "../trace/syntax/directive.ts";
 import { type Checked, check } from "../trace/syntax/transform.ts";
+import { readText } from "./input.ts";
 import type { Shell } from "./main.ts";
 
 export function addCheck({ program, terminal, fail }: Shell): void {
@@ -45,15 +45,4 @@ function printFound({ file, marked, problems }: Checked & { readonly file: strin
       : `${counted(problems.length, "place")} that cannot be traced`;
   const summary = `${file}: ${functions}${marked === 0 ? "" : `, ${places}`}`;
   return [...problems.map(printProblem), summary].join("\n\n");
-}
-
-/** Throws `invalid-option` where there is no such file. */
-export function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new StepjitError("invalid-option", `${file} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
 }

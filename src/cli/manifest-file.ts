@@ -2,7 +2,8 @@
 import { show } from "../optim/hyper.ts";
 import type { Engine } from "../step/engine.ts";
 import { engineOf } from "../step/engines.ts";
-import { dryStep, GENERATORS, isRecord, parseJson, refuse, type Subject } from "./subject.ts";
+import { isRecord, parseJson, refuse } from "./input.ts";
+import { dryStep, GENERATORS, type Subject } from "./subject.ts";
 
 /** What the step of one subject compiles to: counts that are the same on every machine. */
 export interface Entry extends Subject {

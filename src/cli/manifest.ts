@@ -4,19 +4,11 @@ import { dirname, resolve } from "node:path";
 import { Option } from "commander";
 import { StepjitError } from "../error.ts";
 import { counted } from "../step/counted.ts";
-import { readText } from "./check.ts";
+import { readText, refuse } from "./input.ts";
 import type { Shell } from "./main.ts";
 import { type Difference, differenceOf, printDifference } from "./manifest-difference.ts";
 import { type Entry, nameOf, parseManifest, printManifest, record } from "./manifest-file.ts";
-import {
-  type BackendName,
-  GENERATORS,
-  type Options,
-  readOption,
-  refuse,
-  SETS,
-  type Subject,
-} from "./subject.ts";
+import { type BackendName, GENERATORS, type Options, readOption, SETS, type Subject } from "./subject.ts";
 
 interface Asked {
   readonly params: readonly string[];

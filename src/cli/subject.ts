@@ -13,7 +13,7 @@ import { makeTensor } from "../make-tensor.ts";
 import { GradScaler } from "../optim/grad-scaler.ts";
 import { show } from "../optim/hyper.ts";
 import { Optimizer } from "../optim/optimizer.ts";
-import { readText } from "./check.ts";
+import { isRecord, parseJson, readText, refuse } from "./input.ts";
 
 /** As it is asked for, in words and numbers. */
 export interface Subject {
@@ -136,26 +136,10 @@ function splitAt(text: string, mark: string): [string, string | undefined] {
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-export function parseJson(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new StepjitError("invalid-option", `${what} is no JSON: ${(cause as Error).message}`, { cause });
-  }
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isOptimizerClass(value: unknown): value is OptimizerClass {
   return typeof value === "function" && value.prototype instanceof Optimizer;
 }
 
 function isForeign(value: unknown): boolean {
   return typeof value === "function" && "definition" in value;
-}
-
-export function refuse(message: string): never {
-  throw new StepjitError("invalid-option", message);
 }

@@ -24,6 +24,8 @@ export interface Explanation {
     readonly ops: number;
     /** Those of them that compute something for each element: neither loads nor broadcasts. */
     readonly arithmetic: number;
+    /** The files whose maths is fused in it. */
+    readonly fuses: readonly string[];
     readonly tensors: readonly string[];
   }[];
   /** By class: which ops are fused into which kernel, and which are in none. */
@@ -90,6 +92,7 @@ export function explain(engine: Engine): Explanation {
       phase: kernel.phase ?? 0,
       ops: kernel.values.length,
       arithmetic: kernel.values.filter((value) => isArithmetic(kernel, value)).length,
+      fuses: filesOf(kernel),
       tensors: tensorTraffic(kernel).map(({ tensor }) => tensor),
     })),
     fusion: layouts.map(({ name }) => fusionOf(compiled.module, compiled.traced, name)),
@@ -134,6 +137,10 @@ function isArithmetic(kernel: Func, { op, args, type }: Value): boolean {
   const { rule } = opInfo(op);
   if (rule === "input" || rule === "broadcast") return false;
   return [type, ...args.map((arg) => valueAt(kernel, arg).type)].some(({ extent }) => extent === ELEMENT);
+}
+
+function filesOf({ values }: Func): string[] {
+  return [...new Set(values.flatMap(({ source }) => source?.replace(/:\d+:\d+$/, "") ?? []))];
 }
 
 function stateOf({ optimizer }: Engine): Explanation["state"] {
@@ -211,8 +218,8 @@ function asText(explanation: Omit<Explanation, "toString">): string {
         `  class "${name}": ${counted(parameters, "parameter")}, ${counted(elements, "element")}`,
     ),
     ...kernels.map(
-      ({ name, phase, ops, arithmetic, tensors }) =>
-        `  kernel "${name}" phase ${phase}: ${ops} ops, ${arithmetic} of them arithmetic on each element, over ${tensors.join(", ")}`,
+      ({ name, phase, ops, arithmetic, fuses, tensors }) =>
+        `  kernel "${name}" phase ${phase}: ${ops} ops, ${arithmetic} of them arithmetic on each element, of ${fuses.join(", ")}, over ${tensors.join(", ")}`,
     ),
     ...fusion.map(fusionText),
     tablesText(tables),
