@@ -33,98 +33,22 @@ describe("manifest", () => {
       "webgpu",
     );
     expect({ code, out }).toEqual({ code: 0, out: `${file}: 4 entries` });
-    expect(read()).toMatchInlineSnapshot(`
-      {
-        "entries": [
-          {
-            "backend": "wasm",
-            "bytesIdeal": 22428,
-            "bytesMoved": 32040,
-            "kernels": 2,
-            "key": {
-              "gradient transforms": "none",
-              "hyperparameters on the device": "none",
-              "numerics": "default",
-              "optimizer": "LAMB",
-              "param group 0": "2 parameters (float32)",
-              "param group 0, adaptive": "true",
-              "param group 0, maximize": "false",
-              "state dicts loaded": "0",
-            },
-            "launches": 2,
-            "optimizer": "LAMB",
-            "options": {},
-            "params": "model.json",
-            "stepOptions": {},
-          },
-          {
-            "backend": "webgpu",
-            "bytesIdeal": 22428,
-            "bytesMoved": 32040,
-            "kernels": 3,
-            "key": {
-              "gradient transforms": "none",
-              "hyperparameters on the device": "none",
-              "numerics": "default",
-              "optimizer": "LAMB",
-              "param group 0": "2 parameters (float32)",
-              "param group 0, adaptive": "true",
-              "param group 0, maximize": "false",
-              "state dicts loaded": "0",
-            },
-            "launches": 3,
-            "optimizer": "LAMB",
-            "options": {},
-            "params": "model.json",
-            "stepOptions": {},
-          },
-          {
-            "backend": "wasm",
-            "bytesIdeal": 9612,
-            "bytesMoved": 9612,
-            "kernels": 1,
-            "key": {
-              "gradient transforms": "none",
-              "hyperparameters on the device": "none",
-              "numerics": "default",
-              "optimizer": "SGD",
-              "param group 0": "2 parameters (float32)",
-              "param group 0, hasMomentum": "false",
-              "param group 0, maximize": "false",
-              "param group 0, nesterov": "false",
-              "state dicts loaded": "0",
-            },
-            "launches": 1,
-            "optimizer": "SGD",
-            "options": {},
-            "params": "model.json",
-            "stepOptions": {},
-          },
-          {
-            "backend": "webgpu",
-            "bytesIdeal": 9612,
-            "bytesMoved": 9612,
-            "kernels": 1,
-            "key": {
-              "gradient transforms": "none",
-              "hyperparameters on the device": "none",
-              "numerics": "default",
-              "optimizer": "SGD",
-              "param group 0": "2 parameters (float32)",
-              "param group 0, hasMomentum": "false",
-              "param group 0, maximize": "false",
-              "param group 0, nesterov": "false",
-              "state dicts loaded": "0",
-            },
-            "launches": 1,
-            "optimizer": "SGD",
-            "options": {},
-            "params": "model.json",
-            "stepOptions": {},
-          },
-        ],
-        "version": 1,
-      }
+    expect(readFileSync(file, "utf8")).toMatchInlineSnapshot(`
+      "{ "version": 1, "entries": [
+      { "optimizer":"LAMB","params":"model.json","backend":"wasm","options":{},"stepOptions":{},
+        "kernels":2,"launches":2,"bytesMoved":32040,"bytesIdeal":22428,
+        "key":{"numerics":"default","gradient transforms":"none","hyperparameters on the device":"none","param group 0":"2 parameters (float32)","param group 0, adaptive":"true","param group 0, maximize":"false"} },
+      { "optimizer":"LAMB","params":"model.json","backend":"webgpu","options":{},"stepOptions":{},
+        "kernels":3,"launches":3,"bytesMoved":32040,"bytesIdeal":22428,
+        "key":{"numerics":"default","gradient transforms":"none","hyperparameters on the device":"none","param group 0":"2 parameters (float32)","param group 0, adaptive":"true","param group 0, maximize":"false"} },
+      { "optimizer":"SGD","params":"model.json","backend":"wasm","options":{},"stepOptions":{},
+        "kernels":1,"launches":1,"bytesMoved":9612,"bytesIdeal":9612,
+        "key":{"numerics":"default","gradient transforms":"none","hyperparameters on the device":"none","param group 0":"2 parameters (float32)","param group 0, nesterov":"false","param group 0, maximize":"false","param group 0, hasMomentum":"false"} },
+      { "optimizer":"SGD","params":"model.json","backend":"webgpu","options":{},"stepOptions":{},
+        "kernels":1,"launches":1,"bytesMoved":9612,"bytesIdeal":9612,
+        "key":{"numerics":"default","gradient transforms":"none","hyperparameters on the device":"none","param group 0":"2 parameters (float32)","param group 0, nesterov":"false","param group 0, maximize":"false","param group 0, hasMomentum":"false"} }
+      ] }
+      "
     `);
   });
 
