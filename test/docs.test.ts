@@ -1,0 +1,125 @@
+/** The samples of README.md and docs do what they say: they are run, and print what stands below them. */
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { format, promisify } from "node:util";
+import { afterAll, describe, expect, test, vi } from "vitest";
+import { isOffered, openGpu } from "./backends/webgpu/gpu.ts";
+import { END, type Sample, samplesOf } from "./samples.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const DOCUMENTS = ["README.md", ...listGuides()];
+
+/** In the package, where `stepjit` means the package itself. */
+const folder = join(root, ".docs");
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function listGuides(): string[] {
+  const files = readdirSync(join(root, "docs"));
+  return files.filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`);
+}
+
+function read(document: string): string {
+  return readFileSync(join(root, document), "utf8");
+}
+
+/** Writes a sample where others of its document can import it. */
+function write(document: string, index: number, { file, code }: Sample): string {
+  const path = join(folder, basename(document, ".md"), file ?? `${index}.ts`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, code);
+  return path;
+}
+
+/** Runs a program that has compiled nothing yet; what each of its blocks prints. */
+async function run(path: string): Promise<string[]> {
+  const printed: string[] = [];
+  for (const method of ["log", "info", "warn", "error"] as const)
+    vi.spyOn(console, method).mockImplementation((...values) => void printed.push(format(...values)));
+  try {
+    vi.resetModules();
+    await import(path);
+  } finally {
+    vi.restoreAllMocks();
+  }
+  return printed.join("\n").split(END).map(steady);
+}
+
+/** Without what varies: times, and positions in sources. */
+function steady(text: string): string {
+  return text
+    .trim()
+    .replaceAll(/\d+\.\d+ ms/g, "N ms")
+    .replaceAll(/ +# \S+:\d+:\d+$/gm, "");
+}
+
+/** A line `…` stands for any lines. */
+function expectPrinted(found: string, expected: string): void {
+  const parts = steady(expected)
+    .split(/^…$/m)
+    .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  if (!new RegExp(`^${parts.join("[^]*")}$`).test(found)) expect(found).toBe(steady(expected));
+}
+
+test("the reasons that the guide lists are printed by its samples, and those of reasons.test.ts", () => {
+  const guide = read("docs/why-did-it-recompile.md");
+  const printed = samplesOf(guide).samples.flatMap(({ prints }) => prints);
+  const reasons = Array.from(
+    guide.matchAll(/^\|[^|]+\|[^|]+\| `([^|]+)` \|/gm),
+    ([, reason]) => reason as string,
+  );
+  expect(reasons.length).toBeGreaterThan(8);
+  for (const reason of reasons) {
+    expect(printed.join("\n")).toContain(reason);
+    expect(read("test/reasons.test.ts")).toContain(reason);
+  }
+});
+
+const documents = DOCUMENTS.map((document) => {
+  const { samples, unrun } = samplesOf(read(document));
+  return {
+    document,
+    unrun,
+    samples: samples.map((sample, index) => ({ ...sample, path: write(document, index, sample) })),
+  };
+});
+
+test("the types of all samples fit", async () => {
+  const files = documents.flatMap(({ samples }) => samples.map(({ path }) => path));
+  const config = join(folder, "tsconfig.json");
+  const compilerOptions = { noUncheckedIndexedAccess: false, noUnusedLocals: false };
+  writeFileSync(config, JSON.stringify({ extends: "../tsconfig.json", compilerOptions, include: [], files }));
+  const tsc = promisify(execFile)(join(root, "node_modules/.bin/tsc"), ["-p", config]);
+  const { stdout } = await tsc.catch((error) => error as { stdout: string });
+  expect(stdout).toBe("");
+});
+
+describe.each(documents.map((one) => [one.document, one] as const))("%s", (document, { samples, unrun }) => {
+  test("every sample is run", () => expect(unrun).toEqual([]));
+
+  test("every file that it links to is there", () => {
+    const links = Array.from(
+      read(document).matchAll(/\]\((?!https?:|#)([^)#]+)/g),
+      ([, link]) => link as string,
+    );
+    expect(links.filter((link) => !existsSync(join(root, dirname(document), link)))).toEqual([]);
+  });
+
+  for (const { title, file, code, path, prints } of samples) {
+    const onGpu = code.includes("stepjit/webgpu");
+    if (file?.endsWith(".test.ts"))
+      describe(title, async () => {
+        vi.resetModules();
+        await import(path);
+      });
+    else
+      test.skipIf(onGpu && !isOffered(`${document}, ${title}`))(title, async () => {
+        const close = onGpu ? openGpu() : () => {};
+        const found = await run(path).finally(close);
+        prints.forEach((expected, index) => {
+          if (expected !== undefined) expectPrinted(found[index] as string, expected);
+        });
+      });
+  }
+});
