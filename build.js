@@ -62,7 +62,7 @@ async function buildDeclarations() {
     config,
     JSON.stringify({ extends: "../tsconfig.json", compilerOptions, include: [], files: entries }),
   );
-  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const tsc = join(root, "node_modules/@typescript/native/bin/tsc");
   await promisify(execFile)(process.execPath, [tsc, "-p", config]);
   rmSync(config);
 }

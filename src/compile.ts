@@ -18,6 +18,7 @@ import type { Gradients } from "./step/gradients.ts";
 import { LOG_TOPICS, Log, type LogTopic, topicsOfEnvironment } from "./step/log.ts";
 import type { OnRecompile } from "./step/options.ts";
 
+/** What `compileStep` takes beside the optimizer. */
 export interface CompileOptions extends AroundOptions {
   /** Where the step runs. Default "wasm"; "reference" is slow and plain. */
   readonly backend?: "wasm" | "reference" | Backend;
@@ -43,6 +44,7 @@ export interface StepStats {
   readonly traces: number;
   /** Kernels compiled for this step; 0 where they were in the cache. */
   readonly kernels: number;
+  /** Times that tables were laid out. */
   readonly plans: number;
   /** Kernel launches of the last call. */
   readonly launches: number;
@@ -60,16 +62,20 @@ export interface StepStats {
 export interface Step {
   /** Where the step runs on a device, it is queued there, and the call returns at once: see `finished`. */
   (gradients?: Gradients): void;
+  /** Counts and sizes, as they are when they are read. */
   readonly stats: StepStats;
   /** Every trace, kernel compile and re-plan so far, with its reason. */
   readonly events: readonly StepEvent[];
-  /** The options that are numbers; setting one compiles nothing. Undefined where it was not asked for. */
+  /** The largest global norm of the gradients. Setting it compiles nothing; undefined, and not to be set, where it was no option. */
   get clipNorm(): number | undefined;
   set clipNorm(value: number | Scalar);
+  /** The largest absolute value of a gradient's element, in the same way. */
   get clipValue(): number | undefined;
   set clipValue(value: number | Scalar);
+  /** Calls that make a step, in the same way. */
   get accumulate(): number | undefined;
   set accumulate(value: number | Scalar);
+  /** The decay of the exponential average, in the same way. */
   get ema(): number | undefined;
   set ema(value: number | Scalar);
   /** The step at one stage of its compilation, as text. */
@@ -87,6 +93,7 @@ export interface Step {
   finished(): Promise<void>;
   /** Frees tables and copies; state stays with the optimizer. */
   dispose(): void;
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void;
 }
 

@@ -18,7 +18,9 @@ export type ErrorCode =
 
 /** The one error class of stepjit: `code` for programs, a message that says what was given and what is allowed. */
 export class StepjitError extends Error {
+  /** Always `StepjitError`. */
   override readonly name = "StepjitError";
+  /** What went wrong, for programs. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

@@ -20,6 +20,7 @@ export function disposedSoFar(): number {
  * The memory is given back by `dispose()` (or `using`), never by the garbage collector.
  */
 export class Tensor {
+  /** Its sizes; `[]` for one number. */
   readonly shape: readonly number[];
   /** The gradient that `step()` reads: null where there is none. */
   grad: Tensor | FloatArray | null = null;
@@ -37,6 +38,7 @@ export class Tensor {
     throw new StepjitError("disposed", `a tensor of shape [${this.shape}] was used after dispose()`);
   }
 
+  /** `float32` or `float64`. Throws `disposed`. */
   get dtype(): TensorDType {
     return DTYPE_NAMES[this.storage.dtype];
   }
@@ -81,6 +83,7 @@ export class Tensor {
     storage.write(isArray ? data : List.from(data));
   }
 
+  /** Whether its memory was given back. */
   get disposed(): boolean {
     return this.#storage === undefined;
   }
@@ -93,6 +96,7 @@ export class Tensor {
     disposals++;
   }
 
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void {
     this.dispose();
   }

@@ -1,10 +1,15 @@
-/** stepjit/webgpu: the WebGPU backend, tensors in its memory, and buffers of your own as tensors. */
+/**
+ * The WebGPU backend, tensors in its memory, and buffers of your own as tensors.
+ *
+ * @module stepjit/webgpu
+ */
 import { WebGpuBackend } from "./backends/webgpu/index.ts";
 import { StepjitError } from "./error.ts";
 import { checkShape, makeTensor, type TensorData } from "./make-tensor.ts";
 import { show } from "./optim/hyper.ts";
 import { sizeOf, Tensor } from "./tensor.ts";
 
+/** What `webgpu()` takes. */
 export interface WebGpuOptions {
   /** A device to work on; it stays yours. Default: a device of our own, with the limits that the adapter offers. */
   readonly device?: GPUDevice;
@@ -57,6 +62,7 @@ function has(value: unknown, name: string): boolean {
   return typeof value === "object" && value !== null && name in value;
 }
 
+/** What `webgpu()` makes: a backend, and tensors in its memory. Works on float32. */
 export class WebGpu extends WebGpuBackend {
   /** Where the device came from, if it is our own; in Node the device does not outlive it. */
   #gpu: GPU | undefined;

@@ -9,6 +9,7 @@ import type { Extent, Level } from "../ir/extent.ts";
 import type { Func } from "../ir/module.ts";
 import type { DType, FloatType } from "../ir/type.ts";
 
+/** Elements of a tensor: float32 or float64. */
 export type FloatArray = Float32Array | Float64Array;
 
 /** Memory that holds the elements of one tensor. */
@@ -231,6 +232,7 @@ export interface DeviceReport {
 
 /** The part of a backend that writes kernels: it needs no device and keeps nothing. */
 export interface CodeGenerator {
+  /** For people: `wasm`. */
   readonly name: string;
   /** What a compiled kernel depends on besides its text: part of the kernel key. */
   readonly target: string;
@@ -244,6 +246,7 @@ export interface CodeGenerator {
   emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[];
 }
 
+/** Where steps run: `wasm()`, `reference()`, `await webgpu()`. To write one, see src/backends: `reference` is the smallest. */
 export interface Backend extends CodeGenerator {
   /** Threads that may work on a launch, the caller included, unless a step asks for fewer. */
   readonly threads: number;
@@ -255,6 +258,7 @@ export interface Backend extends CodeGenerator {
   adopt(data: FloatArray): Storage | undefined;
   /** True for storage that this backend's kernels can read and write in place. */
   owns(storage: Storage): boolean;
+  /** Compiles one of `emit`'s texts; called once for each. */
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
@@ -267,5 +271,6 @@ export interface Backend extends CodeGenerator {
   finished(): Promise<void>;
   /** Ends its threads. Its memory goes when nothing refers to it. */
   dispose(): void;
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void;
 }

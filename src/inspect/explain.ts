@@ -10,14 +10,19 @@ import { counted } from "../step/counted.ts";
 import type { Engine } from "../step/engine.ts";
 import { type Fusion, fusionOf } from "./fusion.ts";
 
+/** What `step.explain()` gives: data; `String(…)` of it is text. */
 export interface Explanation {
+  /** The optimizer's name, and what is around it: `AdamW + clip`. */
   readonly optimizer: string;
+  /** What its kernels are for: `wasm32 simd128 shared`. */
   readonly backend: string;
+  /** Parameters of the same flags, dtype and rank class share kernels. */
   readonly classes: readonly {
     readonly name: string;
     readonly parameters: number;
     readonly elements: number;
   }[];
+  /** One for each class and phase. `tensors` are those that it reads, and with `'` those that it writes. */
   readonly kernels: readonly {
     readonly name: string;
     readonly phase: number;
@@ -70,6 +75,7 @@ export interface Explanation {
   } | null;
   /** Why work is in more than one launch. */
   readonly barriers: readonly string[];
+  /** All of it, a line each. */
   toString(): string;
 }
 

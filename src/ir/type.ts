@@ -1,5 +1,6 @@
 import { type Extent, isLevel, parseExtent } from "./extent.ts";
 
+/** What elements of a tensor are, by the IR's names: float32 or float64. */
 export type FloatType = "f32" | "f64";
 export type DType = FloatType | "bool";
 

@@ -1,6 +1,7 @@
 import { StepjitError } from "../error.ts";
 import { Scalar, show } from "./hyper.ts";
 
+/** What a `GradScaler` takes. */
 export interface GradScalerOptions {
   /** The first scale. Default 65536. */
   readonly initScale?: number;
@@ -14,10 +15,15 @@ export interface GradScalerOptions {
 
 /** A scaler's state, with torch's keys. */
 export interface GradScalerState {
+  /** What the loss is multiplied by. */
   readonly scale: number;
+  /** `growthFactor` of the options. */
   readonly growth_factor: number;
+  /** `backoffFactor` of the options. */
   readonly backoff_factor: number;
+  /** `growthInterval` of the options, in steps. */
   readonly growth_interval: number;
+  /** Steps in a row with finite gradients since the scale last changed. */
   readonly _growth_tracker: number;
 }
 

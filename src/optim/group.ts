@@ -20,6 +20,7 @@ import { factorsOf, type ScaledNumbers, type ScaleRule } from "./scales.ts";
  * assigned later is written to. Where that tensor is on a device, reading the property gives the tensor.
  */
 export class ParamGroup {
+  /** Its place among the optimizer's groups. */
   readonly index: number;
   readonly #definition: AnyDefinition;
   readonly #parameters: Parameter[];
@@ -63,6 +64,7 @@ export class ParamGroup {
     this.refresh();
   }
 
+  /** Its tensors, in order. */
   get params(): Parameter["tensor"][] {
     return this.#parameters.map(({ tensor }) => tensor);
   }

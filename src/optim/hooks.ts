@@ -8,7 +8,9 @@ import type { StateDict } from "./state-dict.ts";
 
 /** Takes a hook away again; doing it twice is fine. */
 export interface HookHandle {
+  /** The hook is called no more. */
   remove(): void;
+  /** `remove()`, for `using`. */
   [DISPOSE](): void;
 }
 

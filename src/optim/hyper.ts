@@ -5,6 +5,7 @@ import type { HyperMember, HyperNumbers, HyperSpec, HyperValue, HyperValues } fr
 
 /** One number on the host, f64, that hyperparameters may share: read at every step, changed in place, never compiled in. */
 export class Scalar {
+  /** The number, read at every step. Assigning it compiles nothing. */
   value: number;
 
   constructor(value: number) {

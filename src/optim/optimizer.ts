@@ -59,6 +59,7 @@ export type Params<H extends HyperValues, F extends string> =
 /** A class of optimizers, as `defineOptimizer` gives it. */
 export interface OptimizerClass<H extends HyperValues, F extends string> {
   new (params: Params<H, F>, options?: OptimizerOptions<H, F>): TypedOptimizer<H, F>;
+  /** What `defineOptimizer` was given. */
   readonly definition: AnyDefinition;
 }
 
@@ -73,6 +74,7 @@ export interface TypedOptimizer<H extends HyperValues, F extends string> extends
  * function that steps it.
  */
 export class Optimizer {
+  /** What `defineOptimizer` was given. */
   readonly definition: AnyDefinition;
   /** True where parameters were given with names. */
   readonly named: boolean;
@@ -176,22 +178,27 @@ export class Optimizer {
     return this.hooks.stepPre.add(hook);
   }
 
+  /** After every compiled step. */
   registerStepPostHook(hook: StepPostHook): HookHandle {
     return this.hooks.stepPost.add(hook);
   }
 
+  /** Before `stateDict()` looks at the state. */
   registerStateDictPreHook(hook: StateDictPreHook): HookHandle {
     return this.hooks.statePre.add(hook);
   }
 
+  /** On what `stateDict()` made; what the hook returns takes its place. */
   registerStateDictPostHook(hook: StateDictPostHook): HookHandle {
     return this.hooks.statePost.add(hook);
   }
 
+  /** On what `loadStateDict()` was given, before it is checked; what the hook returns takes its place. */
   registerLoadStateDictPreHook(hook: LoadStateDictPreHook): HookHandle {
     return this.hooks.loadPre.add(hook);
   }
 
+  /** After a state dict was loaded. */
   registerLoadStateDictPostHook(hook: LoadStateDictPostHook): HookHandle {
     return this.hooks.loadPost.add(hook);
   }
@@ -219,6 +226,7 @@ export class Optimizer {
     }
   }
 
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void {
     this.dispose();
   }

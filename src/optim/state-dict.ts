@@ -20,22 +20,31 @@ import { GRAD_SUM, type Parameter } from "./parameter.ts";
 
 /** A tensor as plain data. */
 export interface SavedTensor {
+  /** `float32` or `float64`. */
   readonly dtype: TensorDType;
+  /** Its sizes; `[]` for one number. */
   readonly shape: readonly number[];
+  /** Its elements, row-major: a copy. */
   readonly data: FloatArray;
 }
 
 /** One parameter's state: `step` and one-number slots as numbers, the others as tensors. A slot torch has not filled is null. */
 export type SavedState = Readonly<Record<string, number | SavedTensor | null>>;
 
+/** One param group: its parameters, and every hyperparameter and flag under torch's name (`weight_decay`). */
 export interface SavedGroup {
+  /** Ids of its parameters: keys of `state`. */
   readonly params: readonly number[];
+  /** Their names, in the same order, where they have any. */
   readonly param_names?: readonly string[];
   readonly [option: string]: unknown;
 }
 
+/** An optimizer's state in torch's layout, as plain data. */
 export interface StateDict {
+  /** By parameter id; parameters that keep nothing yet are not there. */
   readonly state: Readonly<Record<number, SavedState>>;
+  /** In order of the groups; ids count through all of them. */
   readonly param_groups: readonly SavedGroup[];
 }
 

@@ -24,6 +24,7 @@ export const PASSES = [
   { name: "batch", run: batch },
 ] as const satisfies readonly Pass[];
 
+/** The passes by name, in order. */
 export type PassName = (typeof PASSES)[number]["name"];
 
 /** Runs all passes; `after` sees what each one left, and what it began with. Every pass leaves a module that verifies. */

@@ -1,6 +1,7 @@
 /** The event log: every trace, kernel compile and re-plan, with a reason that names the part of the key that changed. */
 import { type Key, ownerOf } from "./key.ts";
 
+/** Something that was done before a step because its key was another one, or because there was no plan yet. */
 export interface StepEvent {
   /** `trace`: the maths was recorded; `kernel`: a backend compiled one; `plan`: tables were laid out. */
   readonly kind: "trace" | "kernel" | "plan";
@@ -8,16 +9,21 @@ export interface StepEvent {
   readonly step: number;
   /** For people: `param group 0, hasMomentum: false → true (momentum 0 → 0.9)`. */
   readonly reason: string;
+  /** The parts of the key behind `reason`. */
   readonly changes: readonly KeyChange[];
   /** The kernel's name. */
   readonly kernel?: string;
+  /** Wall-clock time that it took. */
   readonly milliseconds: number;
 }
 
 /** A part of a key that changed; undefined where it was, or is, not there. */
 export interface KeyChange {
+  /** `param group 0, hasMomentum`, `backend` … */
   readonly part: string;
+  /** What it was. */
   readonly before: string | undefined;
+  /** What it is. */
   readonly after: string | undefined;
   /** What made it change, where that is known. */
   readonly because?: string;

@@ -10,6 +10,7 @@ export const LOG_TOPICS = {
   perf: "the time of a step and the bytes that it moved",
 } as const;
 
+/** What can be logged: `events`, `passes`, `kernels`, `plan`, `perf`. */
 export type LogTopic = keyof typeof LOG_TOPICS;
 
 export class Log {

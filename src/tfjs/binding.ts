@@ -10,6 +10,7 @@ import type { FlagValues } from "../trace/definition.ts";
 import type { AnyOptimizerClass } from "./faces.ts";
 import { type Home, type NamedTensor, variableOf } from "./home.ts";
 
+/** Options of stepjit's `compileStep` but for the backend, which is TensorFlow.js's. */
 export type StepOptions = Omit<CompileOptions, "backend">;
 
 /** State by variable name. */

@@ -5,7 +5,9 @@ import type { Gradient } from "../step/gradients.ts";
 
 /** A gradient or a weight by its variable's or slot's name. */
 export interface NamedTensor {
+  /** The variable's or the slot's. */
   name: string;
+  /** Of the variable's shape. */
   tensor: TfTensor;
 }
 

@@ -1,4 +1,8 @@
-/** TensorFlow.js in and out: its optimizers compiled, and stepjit's optimizers with the face of a tf.Optimizer. */
+/**
+ * TensorFlow.js in and out: its optimizers compiled, and stepjit's optimizers with the face of a tf.Optimizer.
+ *
+ * @module stepjit/tfjs
+ */
 import type {
   AdadeltaOptimizer,
   AdagradOptimizer,
@@ -15,12 +19,17 @@ import { type AnyOptimizerClass, faceOf } from "./faces.ts";
 import { CompiledOptimizer } from "./optimizer.ts";
 
 export type { StepOptions } from "./binding.ts";
+export type { NamedTensor } from "./home.ts";
 export type { CompiledOptimizer, VariableGradients } from "./optimizer.ts";
 export { registerWebGpu, type WebGpuBackendClass } from "./register.ts";
 
-interface Betas {
+/** Settings that Adam and Adamax have in common. */
+export interface Betas {
+  /** Decay of the first moment. */
   beta1: number;
+  /** Decay of the second. */
   beta2: number;
+  /** What keeps the division finite. */
   epsilon: number;
 }
 

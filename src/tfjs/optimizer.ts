@@ -74,6 +74,7 @@ export class CompiledOptimizer extends BaseOptimizer {
     return this.#binding?.step;
   }
 
+  /** Sets `learningRate`, under the name that Keras callbacks use. */
   setLearningRate(learningRate: number): void {
     this.learningRate = learningRate;
   }

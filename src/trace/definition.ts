@@ -9,7 +9,9 @@ export type HyperValue =
   | HyperMember
   | readonly [HyperMember, HyperMember]
   | readonly [HyperMember, HyperMember, HyperMember];
+/** Hyperparameters by name. */
 export type HyperValues = Record<string, HyperValue>;
+/** Flags by name. */
 export type FlagValues = Record<string, boolean>;
 
 /** The hyperparameters' types, whatever their defaults: `{ default: 0.9 }` is a number, not 0.9. In the maths, null is NaN. */
@@ -33,6 +35,7 @@ type WidenedValue<T extends HyperValue, Member> = T extends HyperMember
 
 /** A hyperparameter: its default and the values it may take. All numbers are finite. Bounds hold for each member of a pair. */
 export interface HyperSpec<T extends HyperValue> {
+  /** Its value where no option gives one; a list of two or three numbers makes a pair or a triple. */
   readonly default: T;
   /** Smallest allowed value. */
   readonly min?: number;
@@ -46,6 +49,7 @@ export interface HyperSpec<T extends HyperValue> {
   readonly whole?: boolean;
 }
 
+/** A state slot of a parameter: where it lives, and when it exists. */
 export interface StateSpec<H extends HyperValues = HyperNumbers> {
   /** `element` (the default), `rows`, `cols` or `slab` of the parameter, or `"param"`: one number a parameter, kept on the host. */
   readonly extent?: Extent;
@@ -78,6 +82,7 @@ export interface UpdateContext<H extends HyperValues, F extends string, S extend
   readonly grad: number;
   /** State slots by name: read the old contents, assign the new. A slot that is not assigned keeps its contents. */
   readonly state: Record<S, number>;
+  /** Hyperparameters of the parameter's group, scales applied. In types numbers; NaN stands for null. */
   readonly hyper: H;
   /** Plain booleans: flags and derived flags. Branch on them freely. */
   readonly flags: Readonly<Record<F, boolean>>;
@@ -93,19 +98,24 @@ export interface UpdateContext<H extends HyperValues, F extends string, S extend
 
 /** What `average` is given: plain numbers, of one element. */
 export interface AverageContext<H extends HyperValues, S extends string> {
+  /** An element of the parameter. */
   readonly param: number;
   /** State over elements, and numbers of the parameter, by name. */
   readonly state: Readonly<Record<S, number>>;
+  /** Hyperparameters of the parameter's group, as numbers. */
   readonly hyper: H;
 }
 
+/** What `defineOptimizer` takes: the maths of an optimizer, and what it keeps. */
 export interface OptimizerDefinition<
   H extends HyperValues,
   F extends string,
   D extends FlagValues,
   S extends string,
 > {
+  /** For people, and part of a step's key: letters, digits and ` _.+-`. */
   readonly name: string;
+  /** Hyperparameters by name, camelCase; a state dict has them in snake_case. Their values are data: no number ever compiles. */
   readonly hyper: { readonly [K in keyof H]: HyperSpec<H[K]> };
   /** Choices that change the maths, with their defaults; part of the compile key. */
   readonly flags?: Readonly<Record<F, boolean>>;

@@ -4,6 +4,8 @@
  * Every function takes numbers or traced values. On numbers it computes at once, so flags and loops over constants stay ordinary
  * TypeScript; with a traced value among its arguments it records one op. In types everything is a `number` (masks are booleans):
  * branded numbers would not survive operators. The last argument, `position` (file:line:column), is written by the transform.
+ *
+ * @module stepjit/ops
  */
 import { StepjitError } from "../error.ts";
 import { type Axis, axesOf, ELEMENT, type Extent } from "../ir/extent.ts";
@@ -23,9 +25,12 @@ export const cols = "[lead,col]" as const;
 /** One value per element. */
 export const element = ELEMENT;
 
-type Unary = (x: number, position?: string) => number;
-type Binary = (a: number, b: number, position?: string) => number;
-type Compare = (a: number, b: number, position?: string) => boolean;
+/** A function of a number or a traced value. */
+export type Unary = (x: number, position?: string) => number;
+/** A function of two, each a number or traced. */
+export type Binary = (a: number, b: number, position?: string) => number;
+/** A comparison of two, each a number or traced: a mask where one is. */
+export type Compare = (a: number, b: number, position?: string) => boolean;
 
 /** A function of numbers that records `op` as soon as one argument is traced. */
 function mathOf(op: Op): (...args: unknown[]) => unknown {
@@ -47,31 +52,49 @@ const unary = (op: Op) => mathOf(op) as Unary;
 const binary = (op: Op) => mathOf(op) as Binary;
 const compare = (op: Op) => mathOf(op) as Compare;
 
+/** `a + b`. */
 export const add = binary("add");
+/** `a - b`. */
 export const sub = binary("sub");
+/** `a * b`. */
 export const mul = binary("mul");
+/** `a / b`. */
 export const div = binary("div");
+/** `a ** b`. */
 export const pow = binary("pow");
 /** The smaller one; NaN if either is NaN. */
 export const min = binary("min");
 /** The larger one; NaN if either is NaN. */
 export const max = binary("max");
+/** `-x`. */
 export const neg = unary("neg");
+/** `Math.abs(x)`. */
 export const abs = unary("abs");
 /** -1, 0 or 1; NaN for NaN. */
 export const sign = unary("sign");
+/** `Math.sqrt(x)`; NaN below 0. */
 export const sqrt = unary("sqrt");
+/** `Math.exp(x)`. */
 export const exp = unary("exp");
+/** `Math.expm1(x)`: exp(x) - 1, accurate near 0. */
 export const expm1 = unary("expm1");
+/** `Math.log(x)`, the natural logarithm. */
 export const log = unary("log");
+/** `Math.log1p(x)`: log(1 + x), accurate near 0. */
 export const log1p = unary("log1p");
+/** `Math.floor(x)`. */
 export const floor = unary("floor");
+/** `Math.ceil(x)`. */
 export const ceil = unary("ceil");
 /** The nearest number that a float32 holds: how torch rounds what it keeps in an f32 tensor of one number. */
 export const fround = unary("fround");
+/** `a < b`; false if either is NaN. */
 export const less = compare("less");
+/** `a <= b`; false if either is NaN. */
 export const lessEqual = compare("lessEqual");
+/** `a > b`; false if either is NaN. */
 export const greater = compare("greater");
+/** `a >= b`; false if either is NaN. */
 export const greaterEqual = compare("greaterEqual");
 
 /** `a === b`, for values of any kind that are not traced. */
@@ -192,7 +215,7 @@ function traced(x: unknown, what: string): Traced {
   );
 }
 
-/** Guards `if`, `while`, `for` and `switch` in a marked function: a traced value has no truth while it is traced. */
+/** @internal Guards `if`, `while`, `for` and `switch` in a marked function: a traced value has no truth while it is traced. */
 export function condition<T>(value: T, position?: string): T {
   if (!isTraced(value)) return value;
   throw new StepjitError(
@@ -204,7 +227,7 @@ export function condition<T>(value: T, position?: string): T {
 
 let innermost: Tracer | undefined;
 
-/** Evaluates a call so that ops recorded inside it, which carry no position of their own, are found at this one. */
+/** @internal Evaluates a call so that ops recorded inside it, which carry no position of their own, are found at this one. */
 export function within<T>(position: string, call: () => T): T {
   const { calls } = innermost ?? {};
   if (!calls) return call();
@@ -216,7 +239,7 @@ export function within<T>(position: string, call: () => T): T {
   }
 }
 
-/** Runs a trace: `within` needs to know whose positions it keeps. */
+/** @internal Runs a trace: `within` needs to know whose positions it keeps. */
 export function tracing<T>(tracer: Tracer, run: () => T): T {
   const outer = innermost;
   innermost = tracer;

@@ -1,4 +1,8 @@
-/** stepjit/vitest: matchers for compiled steps; importing it is enough. And a check that some work compiles nothing again. */
+/**
+ * Matchers for compiled steps; importing it is enough. And a check that some work compiles nothing again.
+ *
+ * @module stepjit/vitest
+ */
 import { expect } from "vitest";
 import { matchers, type StepMatchers } from "./matchers.ts";
 

@@ -9,9 +9,11 @@ export type CompileCounts = Partial<Readonly<Record<"traces" | "kernels" | "plan
 
 /** What is compared with a snapshot. An object, since vitest writes inline snapshots behind nothing else. */
 export interface Dumped {
+  /** As `step.dump(stage)` takes it. */
   readonly stage: DumpStage;
 }
 
+/** What `stepjit/vitest` adds to `expect(step)`. */
 export interface StepMatchers {
   /** A step traced, compiled and planned so often, the first time included. */
   toHaveCompiled(counts: CompileCounts): void;

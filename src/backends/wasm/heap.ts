@@ -18,8 +18,11 @@ export interface Heap {
 
 /** A memory that somebody else manages; `allocate` gives 0 when it is full, as malloc does. */
 export interface ForeignMemory {
+  /** What kernels import. */
   readonly memory: WebAssembly.Memory;
+  /** The address of so many bytes, or 0. */
   readonly allocate: (bytes: number) => number;
+  /** Takes back what `allocate` gave. */
   readonly free: (address: number) => void;
 }
 

@@ -10,6 +10,7 @@ import { type WasmPipeline, WasmRunner } from "./runner.ts";
 import { WasmStorage } from "./storage.ts";
 import { employ, install, type Workforce } from "./workforce.ts";
 
+/** What `wasm()` takes: threads, and the memory of another WebAssembly program. */
 export interface WasmOptions extends Partial<ForeignMemory> {
   /** Threads that may work on a launch, the caller included. Default: as many as the machine runs at once. */
   readonly threads?: number;
@@ -33,6 +34,7 @@ export function defaultWasm(): WasmBackend {
   return common;
 }
 
+/** What `wasm()` makes. Works on float32 and float64. */
 export class WasmBackend extends WatGenerator implements Backend {
   readonly threads: number;
   readonly #workforce: Workforce;
@@ -94,6 +96,7 @@ export class WasmBackend extends WatGenerator implements Backend {
     this.#workforce.pool?.dispose();
   }
 
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void {
     this.dispose();
   }

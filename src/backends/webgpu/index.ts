@@ -97,6 +97,7 @@ export class WebGpuBackend extends WgslGenerator implements Backend {
     for (const memory of [this.#tensors, ...Object.values(this.#state)]) memory.dispose();
   }
 
+  /** `dispose()`, for `using`. */
   [DISPOSE](): void {
     this.dispose();
   }

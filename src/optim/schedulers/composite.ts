@@ -5,6 +5,7 @@ import { EpochScheduler } from "./scheduler.ts";
 
 /** A scheduler made of others. */
 export abstract class CompositeScheduler extends EpochScheduler {
+  /** Its schedulers, in order. */
   readonly schedulers: readonly EpochScheduler[];
 
   /** @internal Throws `invalid-option`. */

@@ -87,6 +87,7 @@ export class CyclicLR extends CycledLR<typeof RULES> {
     };
   }
 
+  /** As every scheduler's, with torch's `_scale_fn_custom`, null: functions are not saved. */
   override stateDict(): SchedulerStateDict {
     return { ...super.stateDict(), _scale_fn_custom: null };
   }

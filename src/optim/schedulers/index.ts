@@ -1,4 +1,8 @@
-/** `stepjit/schedulers`: torch's learning-rate schedulers, for any hyperparameter. None of them ever makes a step compile. */
+/**
+ * Torch's learning-rate schedulers, for any hyperparameter. None of them ever makes a step compile.
+ *
+ * @module stepjit/schedulers
+ */
 export { ChainedScheduler } from "./chained.ts";
 export {
   CosineAnnealingLR,

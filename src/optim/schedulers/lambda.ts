@@ -15,6 +15,7 @@ abstract class FunctionLR extends LRScheduler<typeof RULES> {
     return (this.options.lrLambda[group] as (epoch: number) => number)(epoch);
   }
 
+  /** As every scheduler's, with torch's `lr_lambdas`, nulls: functions are not saved. */
   override stateDict(): SchedulerStateDict {
     return { ...super.stateDict(), lr_lambdas: this.options.lrLambda.map(() => null) };
   }

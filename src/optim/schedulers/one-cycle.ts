@@ -8,7 +8,9 @@ export interface OneCycleLROptions extends CycledMomentumOptions {
   readonly maxLr: number | readonly number[];
   /** Steps of the whole cycle; or give `epochs` and `stepsPerEpoch`. */
   readonly totalSteps?: number;
+  /** Epochs of the whole cycle, with `stepsPerEpoch`. */
   readonly epochs?: number;
+  /** Steps of an epoch, with `epochs`. */
   readonly stepsPerEpoch?: number;
   /** The part of the cycle in which the value rises, between 0 and 1. Default 0.3. */
   readonly pctStart?: number;
@@ -71,6 +73,7 @@ export class OneCycleLR extends CycledLR<typeof RULES> {
     this.begins(this.options.maxLr.map((max) => max / this.options.divFactor));
   }
 
+  /** Steps of the whole cycle. */
   get totalSteps(): number {
     const { totalSteps, epochs, stepsPerEpoch } = this.options;
     if (totalSteps !== undefined) return totalSteps;

@@ -16,6 +16,7 @@ import { Saved, type SchedulerStateDict } from "./saved.ts";
 import { Scheduler } from "./scheduler.ts";
 import { assignAll, readMember } from "./values.ts";
 
+/** What `ReduceLROnPlateau` takes. */
 export interface ReduceLROnPlateauOptions {
   /** The hyperparameter to schedule, by name, or one number of several (`betas.0`). Default `lr`. */
   readonly hyper?: string;

@@ -8,6 +8,7 @@ import { schedulable } from "./values.ts";
 
 /** What every scheduler has: one hyperparameter of an optimizer's param groups, and how far the schedule is. */
 export abstract class Scheduler {
+  /** Whose hyperparameter it is. */
   readonly optimizer: Optimizer;
   /** What is scheduled: `lr`, `weightDecay`, `betas.0` … */
   readonly hyper: string;

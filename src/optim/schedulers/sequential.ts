@@ -4,6 +4,7 @@ import { readOptions, refuse, wholes } from "./options.ts";
 import { Saved, type SchedulerStateDict } from "./saved.ts";
 import { attempt, type EpochScheduler } from "./scheduler.ts";
 
+/** What `SequentialLR` takes. */
 export interface SequentialLROptions {
   /** In order, all of this optimizer and of one hyperparameter. */
   readonly schedulers: readonly EpochScheduler[];
@@ -22,6 +23,7 @@ const RULES = { schedulers: STAGES, milestones: wholes(1) };
  * Source: torch/optim/lr_scheduler.py, SequentialLR.
  */
 export class SequentialLR extends CompositeScheduler {
+  /** The epochs at which the next scheduler takes over. */
   readonly milestones: readonly number[];
   #epoch = 0;
 

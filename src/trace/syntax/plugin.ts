@@ -1,4 +1,8 @@
-/** The operator syntax for bundlers: Vite, Rollup, Rolldown, webpack and esbuild. */
+/**
+ * The operator syntax for bundlers: Vite, Rollup, Rolldown, webpack and esbuild.
+ *
+ * @module stepjit/plugin
+ */
 import { createUnplugin, type UnpluginInstance } from "unplugin";
 import { DIRECTIVE } from "./directive.ts";
 import { transform } from "./transform.ts";
