@@ -95,6 +95,22 @@ test("the types of all samples fit", async () => {
   expect(stdout).toBe("");
 });
 
+test.each([
+  ["```typescript\nf();\n```", "a block is one of ts"],
+  ["```ts\nf();", "has no end"],
+  ["```ts\nf();\n```\n# Next\n```text\n1\n```", "a text stands behind the sample"],
+  ["```ts\n// f.ts\nf();\n```\n```text\n1\n```", "a text stands behind the sample"],
+])("a block that would be left alone is refused: %j", (markdown, message) => {
+  expect(() => samplesOf(markdown)).toThrow(message);
+});
+
+test("a sample that is not to be run says why", () => {
+  expect(samplesOf("```ts needs a moon\nf();\n```")).toEqual({
+    samples: [],
+    unrun: [{ line: 1, why: "needs a moon" }],
+  });
+});
+
 describe.each(documents.map((one) => [one.document, one] as const))("%s", (document, { samples, unrun }) => {
   test("every sample is run", () => expect(unrun).toEqual([]));
 
