@@ -46,11 +46,12 @@ async function run(path: string): Promise<string[]> {
   return printed.join("\n").split(END).map(steady);
 }
 
-/** Without what varies: times, and positions in sources. */
+/** Without what varies: times, positions in sources, and where we have put them. */
 function steady(text: string): string {
   return text
     .trim()
     .replaceAll(/\d+\.\d+ ms/g, "N ms")
+    .replaceAll(/\.docs\/[^/]+\//g, "")
     .replaceAll(/ +# \S+:\d+:\d+$/gm, "");
 }
 
