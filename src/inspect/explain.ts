@@ -129,12 +129,12 @@ function sum(numbers: readonly number[]): number {
 function bytesOf(engine: Engine, name: string, index: number): Explanation["bytes"][number] {
   const members = membersOf(engine, index);
   const elements = sum(members.map((member) => member.elements));
-  const bytes = members.map(({ dims }) => (engine.planned.traffic[index] as Traffic)(dims));
+  const { moved, ideal } = engine.planned.traffic[index] as Traffic;
   const anElement = (total: number) => (elements === 0 ? 0 : Number((total / elements).toFixed(2)));
   return {
     name,
-    moved: anElement(sum(bytes.map(({ moved }) => moved))),
-    ideal: anElement(sum(bytes.map(({ ideal }) => ideal))),
+    moved: anElement(sum(members.map(({ dims }) => moved(dims)))),
+    ideal: anElement(sum(members.map(({ dims }) => ideal(dims)))),
   };
 }
 

@@ -55,24 +55,43 @@ export function totalPlaces({ extent, blocked }: AxisTotal, dims: Dims): number 
   return placesOf(extent, dims) * (blocked ? blocksOf(dims).count : 1);
 }
 
-/** Bytes that one step over a parameter moves, and would have to move at least: every tensor that it reads or writes, once. */
-export type Traffic = (dims: Dims) => { readonly moved: number; readonly ideal: number };
+/** Of one parameter with these sizes. */
+export type Bytes = (dims: Dims) => number;
 
-export function trafficOf(module: Module, { name, dtype, totals }: ClassLayout): Traffic {
-  const kernels = module.funcs.filter((func) => func.kind === "kernel" && func.name === name);
-  const size = ELEMENT_BYTES[dtype];
-  const accesses = kernels.flatMap(tensorTraffic);
-  const distinct = [...new Map(accesses.map((access) => [access.tensor, access])).values()];
-  const [moved, ideal] = [bytesOf(accesses, size), bytesOf(distinct, size)];
-  return (dims) => {
-    let kept = 0;
-    for (const total of totals) kept += 8 * totalPlaces(total, dims);
-    return { moved: moved(dims) + 2 * kept, ideal: ideal(dims) };
-  };
+/** What one step over a parameter moves through memory. */
+export interface Traffic {
+  readonly moved: Bytes;
+  /** What it would have to move at least: every tensor that it reads or writes, once. */
+  readonly ideal: Bytes;
+  /** What of `moved` each phase moves; undefined where the class has no kernel. */
+  readonly phases: readonly (Bytes | undefined)[];
+}
+
+export function trafficOf(module: Module, layout: ClassLayout): Traffic {
+  const kernels = module.funcs.filter((func) => func.kind === "kernel" && func.name === layout.name);
+  const size = ELEMENT_BYTES[layout.dtype];
+  const distinct = new Map(kernels.flatMap(tensorTraffic).map((access) => [access.tensor, access]));
+  const phases: Bytes[] = [];
+  for (const kernel of kernels) phases[kernel.phase ?? 0] = movedBy([kernel], layout);
+  return { moved: movedBy(kernels, layout), ideal: bytesOf([...distinct.values()], size), phases };
+}
+
+/** Tensors, and the totals over axes that one launch leaves for the next. */
+function movedBy(kernels: readonly Func[], { dtype, totals }: ClassLayout): Bytes {
+  const tensors = bytesOf(kernels.flatMap(tensorTraffic), ELEMENT_BYTES[dtype]);
+  const names = kernels.flatMap(axisTotalsMovedBy);
+  const moved = names.flatMap((name) => totals.filter((total) => total.name === name));
+  return (dims) => moved.reduce((sum, total) => sum + 8 * totalPlaces(total, dims), tensors(dims));
+}
+
+/** By name, those that a kernel writes and those that it reads. */
+function axisTotalsMovedBy(kernel: Func): string[] {
+  const read = kernel.values.filter(({ op, type }) => op === "total" && !isLevel(type.extent));
+  return [...axisTotalsOf(kernel).map(({ name }) => name), ...read.map(({ attribute }) => String(attribute))];
 }
 
 /** Most tensors are over elements: those are counted once for all parameters. */
-function bytesOf(accesses: readonly Access[], size: number): (dims: Dims) => number {
+function bytesOf(accesses: readonly Access[], size: number): Bytes {
   const smaller = accesses.filter(({ extent }) => extent !== ELEMENT);
   const whole = accesses.length - smaller.length;
   return (dims) => {

@@ -383,9 +383,9 @@ export class Engine {
     this.bytesIdeal = 0;
     for (const { active, dims, classIndex } of this.optimizer.parameters) {
       if (!active) continue;
-      const { moved, ideal } = (traffic[classIndex] as Traffic)(dims);
-      this.bytesMoved += moved;
-      this.bytesIdeal += ideal;
+      const { moved, ideal } = traffic[classIndex] as Traffic;
+      this.bytesMoved += moved(dims);
+      this.bytesIdeal += ideal(dims);
     }
   }
 
