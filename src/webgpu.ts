@@ -11,7 +11,10 @@ import { sizeOf, Tensor } from "./tensor.ts";
 
 /** What `webgpu()` takes. */
 export interface WebGpuOptions {
-  /** A device to work on; it stays yours. Default: a device of our own, with the limits that the adapter offers. */
+  /**
+   * A device to work on; it stays yours. Default: a device of our own, with the limits that the adapter offers and, for `step.profile()`,
+   * its feature `timestamp-query`.
+   */
   readonly device?: GPUDevice;
   /** Which adapter to ask for. Default: what the platform prefers. */
   readonly powerPreference?: GPUPowerPreference;
@@ -109,6 +112,9 @@ export class WebGpu extends WebGpuBackend {
 
 const USAGES = { COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const;
 
+/** What is asked for where the adapter has it: `step.profile()` reads the device's clock. */
+const FEATURES: readonly GPUFeatureName[] = ["timestamp-query"];
+
 async function requestDevice(gpu: GPU, powerPreference: GPUPowerPreference | undefined): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter(powerPreference && { powerPreference });
   if (!adapter)
@@ -118,6 +124,7 @@ async function requestDevice(gpu: GPU, powerPreference: GPUPowerPreference | und
     );
   return adapter.requestDevice({
     label: "stepjit",
+    requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
     requiredLimits: limitsOf(adapter),
   });
 }
@@ -133,7 +140,7 @@ async function gpuOfNode(): Promise<GPU> {
   const name = "webgpu"; // a variable, so that bundlers for browsers leave it alone
   try {
     const { create } = (await import(/* @vite-ignore */ name)) as { create(flags: string[]): GPU };
-    return create([]);
+    return create(["disable-dawn-features=timestamp_quantization"]); // which is for browsers, where a page might spy by it
   } catch (cause) {
     throw new StepjitError(
       "unsupported",

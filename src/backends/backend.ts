@@ -170,8 +170,8 @@ export interface Runner {
   setScalarRow(tensor: number, row: number): void;
   /** Writes a slot, rounded to the class's dtype. */
   writeScalar(classIndex: number, row: number, slot: number, value: number): void;
-  /** Runs one phase to its end. `threads` is how many may work, the caller included. */
-  launch(phase: number, threads: number): void;
+  /** Runs one phase to its end. `threads` is how many may work, the caller included; `timer` is the backend's own, where launches are queued. */
+  launch(phase: number, threads: number, timer?: DeviceTimer): void;
   /** Partial sums of the last launch: `totals` f64 a partial slot. */
   partials(phase: number): Float64Array;
   dispose(): void;
@@ -206,7 +206,7 @@ export interface DeviceRunner extends Runner {
   /** Takes over what another runner's device remembers, parameter by parameter. */
   inherit(from: DeviceRunner): void;
   /** Runs the programs of a phase. */
-  runPrograms(phase: number): void;
+  runPrograms(phase: number, timer?: DeviceTimer): void;
   /** Hands over all that was launched since the last time, as one step. `verdict` hears whether the device committed it, in order. */
   submit(verdict?: (committed: boolean) => void): void;
   /** All verdicts so far have been heard; gives what the device remembers, by parameter. */
@@ -214,6 +214,21 @@ export interface DeviceRunner extends Runner {
   /** Dispatches of the last step. */
   readonly dispatches: number;
   readonly report: DeviceReport;
+}
+
+/** Measures launches by the clock of the device that they are queued on. */
+export interface DeviceTimer {
+  /** Launches that it was given so far. */
+  readonly launches: number;
+  /** When each began and ended, in order, once all are done: milliseconds by the device's clock, whose zero is its own. Null where it did not say. */
+  read(): Promise<readonly (Interval | null)[]>;
+  dispose(): void;
+}
+
+/** In milliseconds. */
+export interface Interval {
+  readonly begin: number;
+  readonly end: number;
 }
 
 /** Where a device finds a parameter: in memory of ours, in a copy of somebody else's buffer, or in that buffer itself. */
@@ -252,6 +267,8 @@ export interface Backend extends CodeGenerator {
   readonly threads: number;
   /** Zero-filled memory. Throws `out-of-memory`. */
   allocate(dtype: FloatType, length: number): Storage;
+  /** Memory that is only there for a while: `free` gives it back whole. Where this is missing, `allocate` does as well. */
+  allocateScratch?(dtype: FloatType, length: number): Storage;
   /** Memory for state, zero-filled, one storage a request. Throws `out-of-memory`. */
   allocateState(requests: readonly SlotRequest[]): Storage[];
   /** This array's memory, if the backend can work on it in place; undefined where it has to be copied. */
@@ -262,6 +279,8 @@ export interface Backend extends CodeGenerator {
   compile(text: string): Pipeline;
   /** A DeviceRunner where `programs` is "device". */
   prepare(tables: Tables): Runner;
+  /** Where launches are queued: what measures them, if the device has a clock that can be read. */
+  makeTimer?(): DeviceTimer | undefined;
   /** Throws what ended all work on it: `device-error` where the device was lost, `disposed`. */
   check(): void;
   /**

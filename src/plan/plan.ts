@@ -7,6 +7,7 @@ import type {
   ClassLayout,
   DeviceReport,
   DeviceRunner,
+  DeviceTimer,
   NumberTable,
   PhaseText,
   PhaseWork,
@@ -66,6 +67,24 @@ export interface PlanSpec {
   readonly residents?: readonly ReadonlyMap<string, Storage>[];
   /** The plan before, where its device knows of steps what the host has not heard yet. */
   readonly inherit?: Plan | undefined;
+}
+
+/** Work of one phase that is handed over at once; programs run on devices only, before the kernels. */
+export interface Launch {
+  readonly phase: number;
+  readonly kind: "programs" | "kernels";
+  /** On a device, one for each set of buffers; else 1. */
+  readonly dispatches: number;
+  /** By performance.now(), before and after: of the launch, or of queueing it where it is queued. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Hears of each launch while somebody measures. */
+export interface LaunchListener {
+  /** For launches that are queued; undefined where they are not, or where nothing can measure them. */
+  readonly timer: DeviceTimer | undefined;
+  launched(launch: Launch): void;
 }
 
 export class Plan {
@@ -237,9 +256,9 @@ export class Plan {
   /**
    * Runs all phases; counts advance by one for what is active. False where a phase found that the step is not to be: then it ends
    * there, and nothing was written that lasts. Undefined where the device will tell (`onVerdict`): until then counts are what they
-   * would be if it said yes.
+   * would be if it said yes. `listener` hears of each launch.
    */
-  run(threads: number): boolean | undefined {
+  run(threads: number, listener?: LaunchListener): boolean | undefined {
     const { parameters, counts } = this.spec;
     for (const row of this.#rows) row.count = (counts[row.tensor] as number) + 1;
     this.launched = 0;
@@ -247,10 +266,9 @@ export class Plan {
     for (const [index, phase] of this.#phases.entries()) {
       if (!this.#runStepBody(phase)) return false;
       this.#runScalars(phase);
-      if (phase.hasPrograms) this.#device?.runPrograms(index);
+      if (phase.hasPrograms) this.#launch("programs", index, threads, listener);
       if (!phase.hasKernels) continue;
-      this.#runner.launch(index, threads);
-      this.launched++;
+      this.#launch("kernels", index, threads, listener);
       if (phase.stride > 0 && !this.#device)
         this.#totals.finish(
           phase.shares,
@@ -264,11 +282,20 @@ export class Plan {
     return this.#device ? this.#submit(this.#device) : true;
   }
 
+  #launch(kind: Launch["kind"], phase: number, threads: number, listener: LaunchListener | undefined): void {
+    const begin = listener ? performance.now() : 0;
+    const before = this.launched;
+    if (kind === "programs") this.#device?.runPrograms(phase, listener?.timer);
+    else this.#runner.launch(phase, threads, listener?.timer);
+    this.launched = this.#device?.dispatches ?? before + 1;
+    const dispatches = this.launched - before;
+    listener?.launched({ phase, kind, dispatches, begin, end: performance.now() });
+  }
+
   #submit(device: DeviceRunner): true | undefined {
     const decides = this.#numbers.records.includes("stepcount");
     if (decides) device.submit((committed) => this.onVerdict(committed));
     else device.submit();
-    this.launched = device.dispatches;
     return decides ? undefined : true;
   }
 

@@ -2,7 +2,15 @@
 import { DISPOSE } from "../../dispose.ts";
 import { StepjitError } from "../../error.ts";
 import type { FloatType } from "../../ir/type.ts";
-import type { Backend, DeviceRunner, Pipeline, SlotRequest, Storage, Tables } from "../backend.ts";
+import type {
+  Backend,
+  DeviceRunner,
+  DeviceTimer,
+  Pipeline,
+  SlotRequest,
+  Storage,
+  Tables,
+} from "../backend.ts";
 import { type Commands, Device } from "./device.ts";
 import { WgslGenerator } from "./generator.ts";
 import { type Home, Memory } from "./memory.ts";
@@ -10,6 +18,7 @@ import { compilePipeline } from "./pipeline.ts";
 import { WebGpuRunner } from "./runner.ts";
 import { placeSlots } from "./state.ts";
 import { WebGpuStorage } from "./storage.ts";
+import { canTime, Timestamps } from "./timestamps.ts";
 
 export type { Commands } from "./device.ts";
 
@@ -39,6 +48,17 @@ export class WebGpuBackend extends WgslGenerator implements Backend {
     const { home, offset, bytes } = place as NonNullable<typeof place>;
     return new WebGpuStorage(this.#device, "tensor", [{ home, offset, start: 0, length }], {
       release: () => home.free(offset, bytes),
+    });
+  }
+
+  /** In a buffer of its own, so that no arena grows. */
+  allocateScratch(dtype: FloatType, length: number): Storage {
+    this.#refuseDouble(dtype);
+    const memory = new Memory(this.#device, "scratch");
+    const [place] = memory.allocate([4 * length]);
+    const { home, offset } = place as NonNullable<typeof place>;
+    return new WebGpuStorage(this.#device, "tensor", [{ home, offset, start: 0, length }], {
+      release: () => memory.dispose(),
     });
   }
 
@@ -81,6 +101,10 @@ export class WebGpuBackend extends WgslGenerator implements Backend {
 
   prepare(tables: Tables): DeviceRunner {
     return new WebGpuRunner(tables, this.#device, this.#state.axes);
+  }
+
+  makeTimer(): DeviceTimer | undefined {
+    return canTime(this.#device) ? new Timestamps(this.#device) : undefined;
   }
 
   check(): void {

@@ -1,6 +1,14 @@
 /** The tables of one plan in GPU memory, and steps over them: one command buffer a step, never waited for. */
 import { StepjitError } from "../../error.ts";
-import type { DeviceRecord, DeviceReport, DeviceRunner, RowOf, Storage, Tables } from "../backend.ts";
+import type {
+  DeviceRecord,
+  DeviceReport,
+  DeviceRunner,
+  DeviceTimer,
+  RowOf,
+  Storage,
+  Tables,
+} from "../backend.ts";
 import { BindGroups, type ByBinding } from "./bind-groups.ts";
 import { explain, type Foreign } from "./blame.ts";
 import { BoundTensors, type Change, foreignBuffers } from "./bound.ts";
@@ -25,6 +33,7 @@ import { rowTable } from "./row-table.ts";
 import type { Segment, WebGpuStorage } from "./storage.ts";
 import { Table } from "./table.ts";
 import { baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";
+import type { Timestamps } from "./timestamps.ts";
 import { Verdicts } from "./verdicts.ts";
 
 export class WebGpuRunner implements DeviceRunner {
@@ -157,9 +166,9 @@ export class WebGpuRunner implements DeviceRunner {
     this.#flush(); // whose records these were is disposed of next
   }
 
-  runPrograms(phase: number): void {
+  runPrograms(phase: number, timer?: DeviceTimer): void {
     const pipeline = this.#tables.phases[phase]?.programs as WebGpuPipeline;
-    const pass = this.#begin();
+    const pass = this.#begin(timer as Timestamps | undefined);
     const { partials, totals, records } = this.#buffers;
     const buffers: Record<ProgramBinding, GPUBufferBinding> = {
       launch: this.#launches.ofPrograms(phase),
@@ -181,8 +190,8 @@ export class WebGpuRunner implements DeviceRunner {
     this.#dispatches++;
   }
 
-  launch(phase: number): void {
-    const pass = this.#begin();
+  launch(phase: number, _threads: number, timer?: DeviceTimer): void {
+    const pass = this.#begin(timer as Timestamps | undefined);
     const { pipelines } = this.#tables.phases[phase] as Tables["phases"][number];
     const pipeline = pipelines.find((candidate) => candidate !== null) as WebGpuPipeline;
     (this.#built as DeviceTables).dispatches.forEach((dispatch, index) => {
@@ -249,9 +258,20 @@ export class WebGpuRunner implements DeviceRunner {
     return rowsAt(this.#tables.numbers) + row * rowFloats(this.#tables.classes);
   }
 
-  /** The pass of the step at hand; the first launch brings all tables up to date. */
-  #begin(): GPUComputePassEncoder {
-    if (this.#pass) return this.#pass;
+  /** The pass of the step at hand; where launches are timed, each has one of its own. */
+  #begin(timer: Timestamps | undefined): GPUComputePassEncoder {
+    if (this.#pass && !timer) return this.#pass;
+    if (this.#pass) this.#pass.end();
+    else this.#prepare();
+    const timed = timer && { timestampWrites: timer.next() };
+    this.#device.encode((encoder) => {
+      this.#pass = encoder.beginComputePass({ label: "stepjit step", ...timed });
+    });
+    return this.#pass as GPUComputePassEncoder;
+  }
+
+  /** What comes before a step's first launch: all tables are brought up to date, and copies are. */
+  #prepare(): void {
     if (this.#disposed) throw new StepjitError("disposed", "this plan was disposed of");
     this.#checkBuffers();
     this.#flush(); // what fills state belongs to the step
@@ -269,9 +289,7 @@ export class WebGpuRunner implements DeviceRunner {
           4 * at,
           4,
         );
-      this.#pass = encoder.beginComputePass({ label: "stepjit step" });
     });
-    return this.#pass as unknown as GPUComputePassEncoder;
   }
 
   #checkBuffers(): void {
