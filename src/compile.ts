@@ -7,6 +7,7 @@ import { DISPOSE } from "./dispose.ts";
 import { StepjitError } from "./error.ts";
 import { type DumpStage, dump } from "./inspect/dump.ts";
 import { type Explanation, explain } from "./inspect/explain.ts";
+import { type Profile, profile } from "./inspect/profile.ts";
 import { GradScaler } from "./optim/grad-scaler.ts";
 import { Scalar, show } from "./optim/hyper.ts";
 import { Optimizer } from "./optim/optimizer.ts";
@@ -83,6 +84,21 @@ export interface Step {
   /** What the compiler made of the optimizer, as data; printed, it reads as text. */
   explain(): Explanation;
   /**
+   * Measures what the step does while `work` runs, which calls it and may be asynchronous: the host's time of each call, the time and
+   * the bytes of each launch, what was compiled. Waits until all is done, then measures how fast this backend copies (once a process:
+   * some tenths of a second, and up to 128 MiB that are given back).
+   *
+   *     const profile = await step.profile(() => { for (let i = 0; i < 10; i++) step(gradients); });
+   *     console.log(String(profile));
+   *     writeFileSync("trace.json", JSON.stringify(profile.toTrace())); // for chrome://tracing or Perfetto
+   *
+   * On WebGPU launches are timed by the device, which needs the feature `timestamp-query`: `webgpu()` asks for it, a device of your own
+   * may not have it. Each launch is then a compute pass of its own. Browsers round these times to 100 microseconds, unless started with
+   * flags that say otherwise. Rejects with `invalid-option` while another profile of this step is open, with what the work throws, and
+   * as `finished` does.
+   */
+  profile(work: () => unknown): Promise<Profile>;
+  /**
    * Resolves once all steps so far are done, and parameters that are the user's own arrays hold the result; at once on backends that
    * step while one waits. Rejects where the device was lost or has refused a step.
    *
@@ -129,6 +145,7 @@ export function compileStep(optimizer: Optimizer, options: CompileOptions = {}):
     ...numberProperties(engine),
     dump: { value: (stage: DumpStage) => dump(engine, stage) },
     explain: { value: () => explain(engine) },
+    profile: { value: (work: () => unknown) => profile(engine, work) },
     finished: { value: () => engine.finished() },
     dispose: { value: () => engine.dispose() },
     [DISPOSE]: { value: () => engine.dispose() },

@@ -13,6 +13,8 @@ export type { Explanation } from "./inspect/explain.ts";
 export type { Fusion } from "./inspect/fusion.ts";
 export type { Extent } from "./ir/extent.ts";
 export type { FloatType } from "./ir/type.ts";
+export type { Profile, ProfiledEvent, ProfiledLaunch, ProfiledStep } from "./inspect/profile.ts";
+export type { TraceEvent, TraceFile, TraceName, TraceSpan } from "./inspect/trace-event.ts";
 export { type TensorData, tensor } from "./make-tensor.ts";
 export { AdaBelief } from "./optim/adabelief.ts";
 export { Adadelta } from "./optim/adadelta.ts";

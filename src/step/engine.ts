@@ -6,7 +6,7 @@ import { HyperCell, type Scalar, show } from "../optim/hyper.ts";
 import { matrixAxes } from "../optim/matrix.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { GRAD_SUM, type Parameter, type Slot } from "../optim/parameter.ts";
-import type { Traffic } from "../plan/layout.ts";
+import type { Bytes, Traffic } from "../plan/layout.ts";
 import type { Plan } from "../plan/plan.ts";
 import { disposedSoFar, Tensor } from "../tensor.ts";
 import type { StateSpecs } from "../trace/definition.ts";
@@ -25,6 +25,7 @@ import {
   type PlannedModule,
   releasePlan,
 } from "./planner.ts";
+import type { Recorder } from "./recorder.ts";
 import { checkResidents } from "./residents.ts";
 import { StateShape } from "./state.ts";
 import { Verdicts } from "./verdicts.ts";
@@ -50,6 +51,8 @@ export class Engine {
   bytesIdeal = 0;
   bytesCopied = 0;
   milliseconds = 0;
+  /** While the step is profiled. */
+  recorder: Recorder | undefined;
   #planned: Planned | undefined;
   /** Of parameters that kernels cannot reach: they outlive a plan. */
   readonly mirrors: Mirrors;
@@ -99,7 +102,7 @@ export class Engine {
 
   /** What is planned now, after bringing it up to date. */
   get planned(): Planned {
-    this.#checkUsable();
+    this.checkUsable();
     this.#refreshNumbers();
     return this.#upToDate();
   }
@@ -115,7 +118,7 @@ export class Engine {
   }
 
   run(given: Gradients | undefined): void {
-    this.#checkUsable();
+    this.checkUsable();
     const input = this.#beforeStep(given);
     const start = performance.now();
     this.#refreshNumbers();
@@ -136,6 +139,7 @@ export class Engine {
     this.#sayWhetherBehind();
     this.#calls++;
     this.milliseconds = performance.now() - start;
+    this.#record(micro ?? planned, start);
     this.options.log.say("perf", () => printPerformance(this));
     const { stepPost } = this.optimizer.hooks;
     if (stepPost.length > 0) stepPost.notify(this.optimizer, input);
@@ -146,7 +150,7 @@ export class Engine {
     const { stepPre } = this.optimizer.hooks;
     if (stepPre.length === 0) return given;
     const input = stepPre.replace(this.optimizer, given);
-    this.#checkUsable(); // a hook may have disposed anything
+    this.checkUsable(); // a hook may have disposed anything
     return input;
   }
 
@@ -227,7 +231,8 @@ export class Engine {
     else if (optimizer.settle === this.#settle) optimizer.settle = undefined;
   }
 
-  #checkUsable(): void {
+  /** Throws where a call would: `disposed`, `poisoned`, `device-error`. */
+  checkUsable(): void {
     if (this.#disposed)
       throw new StepjitError(
         "disposed",
@@ -389,6 +394,29 @@ export class Engine {
     }
   }
 
+  #record(module: PlannedModule, begin: number): void {
+    if (!this.recorder) return;
+    this.recorder.called({
+      step: this.steps,
+      isMicroStep: module !== this.#planned,
+      begin,
+      end: begin + this.milliseconds,
+      module: module.compiled.module,
+      bytes: this.#bytesByPhase(module),
+    });
+  }
+
+  #bytesByPhase({ traffic }: PlannedModule): number[] {
+    const bytes: number[] = [];
+    for (const { active, dims, classIndex } of this.optimizer.parameters) {
+      if (!active) continue;
+      (traffic[classIndex] as Traffic).phases.forEach((moved: Bytes | undefined, phase) => {
+        if (moved) bytes[phase] = (bytes[phase] ?? 0) + moved(dims);
+      });
+    }
+    return bytes;
+  }
+
   #bindMoving(planned: Planned): void {
     for (const { plan } of modulesOf(planned))
       for (const index of planned.moving) {
@@ -401,7 +429,7 @@ export class Engine {
   /** False where the step is not to be, undefined where the device will tell. */
   #launch({ plan }: PlannedModule): boolean | undefined {
     try {
-      const committed = plan.run(this.options.threads);
+      const committed = plan.run(this.options.threads, this.recorder?.times);
       this.launches = plan.launched;
       return committed;
     } catch (error) {
@@ -436,6 +464,7 @@ export class Engine {
       occasion: occasionOf(this.#calls, old?.key, key, crossingsOf(optimizer, this.#numbers)),
       log: (event) => {
         this.events.push(event);
+        this.recorder?.heard(event);
         tell(event, optimizer.definition.name);
         this.options.log.say("events", () => printEvent(event));
       },

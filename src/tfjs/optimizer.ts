@@ -69,7 +69,7 @@ export class CompiledOptimizer extends BaseOptimizer {
     this.#restart(0);
   }
 
-  /** The compiled step, with its `stats`, `events`, `dump` and `explain`; undefined before the first gradients. */
+  /** The compiled step, with its `stats`, `events`, `dump`, `explain` and `profile`; undefined before the first gradients. */
   get step(): Step | undefined {
     return this.#binding?.step;
   }
