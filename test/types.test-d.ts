@@ -10,6 +10,7 @@ import {
   LARS,
   type LoadReport,
   loadSafetensors,
+  type Profile,
   RMSprop,
   Rprop,
   type Scalar,
@@ -167,6 +168,12 @@ step.clipNorm = scalar(1) satisfies Scalar;
 step.clipNorm = undefined;
 // @ts-expect-error there is no such stage
 step.dump("wgsl");
+const profile: Profile = await step.profile(async () => step());
+// @ts-expect-error launches that were not timed have no time
+profile.launches[0]?.milliseconds satisfies number | undefined;
+profile.copyRate satisfies number | null;
+// @ts-expect-error it takes what calls the step
+step.profile(step.stats);
 // @ts-expect-error stats are read only
 step.stats.steps = 0;
 const saved: Promise<StateDict> = optimizer.stateDict();

@@ -21,6 +21,10 @@ async function expectEqual(ours: readonly tf.Tensor[], theirs: readonly tf.Tenso
   expect(distance(await read(ours), await read(theirs))).toBeLessThan(TOLERANCE);
 }
 
+async function expectFinite(tensors: readonly tf.Tensor[]): Promise<void> {
+  for (const values of await read(tensors)) expect(values.every(Number.isFinite)).toBe(true);
+}
+
 describeOnTfjs("an optimizer on the webgpu backend", () => {
   it.each(Object.keys(OPTIMIZERS))("%s is tfjs's own over 50 steps and five learning rates", async (name) => {
     const make = OPTIMIZERS[name] as () => tf.Optimizer;
@@ -71,6 +75,23 @@ describeOnTfjs("an optimizer on the webgpu backend", () => {
     }
     await expectEqual(ours, theirs);
     tf.dispose([ours, theirs]);
+    compiled.dispose();
+  });
+
+  it("is profiled by the device's clock, among tfjs's own commands", async () => {
+    const variables = makeVariables();
+    const compiled = compileStep(tf.train.adam(0.01), { clipNorm: 1 });
+    stepWith(compiled, variables, 0);
+    const profile = await compiled.step?.profile(() => {
+      for (let step = 1; step < 4; step++) {
+        variables[0]?.square().sum();
+        stepWith(compiled, variables, step);
+      }
+    });
+    expect(profile).toMatchObject({ clock: "device", steps: { length: 3 }, launches: { length: 9 } });
+    for (const { milliseconds } of profile?.launches ?? []) expect(milliseconds).toBeGreaterThanOrEqual(0);
+    await expectFinite(variables);
+    tf.dispose(variables);
     compiled.dispose();
   });
 
