@@ -46,14 +46,18 @@ async function run(path: string): Promise<string[]> {
   return printed.join("\n").split(END).map(steady);
 }
 
-/** Without what varies: times, positions in sources, where we have put them, and what the engine has. */
+/** What varies: what the engine and the machine have, times, rates, positions in sources, and where we have put them. */
+const VARYING: readonly (readonly [what: RegExp, becomes: string])[] = [
+  [/simd128 shared relaxed/g, "simd128 shared"],
+  [/(simd128 shared), \d+ threads/g, "$1"],
+  [/\d+\.\d+ (ms|GB)/g, "N $1"],
+  [/^ +(launch|phase \d.*?) {2}.*$/gm, "$1"],
+  [/\.docs\/[^/]+\//g, ""],
+  [/ +# \S+:\d+:\d+$/gm, ""],
+];
+
 function steady(text: string): string {
-  return text
-    .trim()
-    .replaceAll("simd128 shared relaxed", "simd128 shared")
-    .replaceAll(/\d+\.\d+ ms/g, "N ms")
-    .replaceAll(/\.docs\/[^/]+\//g, "")
-    .replaceAll(/ +# \S+:\d+:\d+$/gm, "");
+  return VARYING.reduce((left, [what, becomes]) => left.replaceAll(what, becomes), text.trim());
 }
 
 /** A line `…` stands for any lines. */

@@ -138,7 +138,7 @@ describe.each(backends)("on %s", (_, backend) => {
       expect(names.length).toBeGreaterThan(0);
     }
     expect(profile.clock).toBe(isDevice ? "device" : "host");
-    expect(profile.copyRate).toBeGreaterThan(0);
+    expect(profile.memoryRate).toBeGreaterThan(0);
     expectInOrder(profile);
     expect(expectTrace(profile)).toHaveLength(3 + profile.launches.length);
   });
@@ -235,11 +235,11 @@ describe.each(backends)("on %s", (_, backend) => {
       isDevice
         ? "step: queued in N ms, N ms in launches on the device"
         : "step: N ms, of which N ms in launches and N ms beside them",
-      "launch calls ms MB GB/s of copy rate",
+      "launch calls ms MB GB/s of memory rate",
       "phase 0: AdamW f32 hasFirstMoment 3 N N N N %",
       ...(isDevice ? ["phase 1: programs 3 N N – –"] : []),
       "phase 1: AdamW f32 hasFirstMoment 3 N N N N %",
-      "medians; copying runs at N GB/s, read and written, where tensors are too large for the caches",
+      "medians; memory moves at N GB/s, read and written, where tensors are too large for the caches",
     ]);
   });
 });
@@ -261,7 +261,7 @@ describe("what is recorded", () => {
   test("is nothing where the step is not called", async () => {
     const { step } = start(SGD, plain);
     const profile = await step.profile(() => {});
-    expect(profile).toMatchObject({ steps: [], launches: [], events: [], copyRate: null });
+    expect(profile).toMatchObject({ steps: [], launches: [], events: [], memoryRate: null });
     expect(String(profile)).toBe("SGD on reference: the step was not called");
     expect(expectTrace(profile)).toEqual([]);
   });
@@ -282,7 +282,7 @@ describe("what is recorded", () => {
   });
 });
 
-describe("the copy rate", () => {
+describe("the memory rate", () => {
   test("is measured once a backend, and nobody hears of it", async () => {
     const backend = reference();
     const { step, advance } = start(fresh(SGD), backend);
@@ -291,7 +291,7 @@ describe("the copy rate", () => {
     const heard = vi.fn();
     const stop = listen(heard);
     const profile = await expectNoRecompiles(() => step.profile(advance)).finally(stop);
-    expect(profile.copyRate).toBeGreaterThan(0);
+    expect(profile.memoryRate).toBeGreaterThan(0);
     expect(heard).not.toHaveBeenCalled();
     expect(step.events).toHaveLength(events);
     expect(step.stats).toMatchObject({
@@ -301,7 +301,7 @@ describe("the copy rate", () => {
       steps: 2,
     });
     const other = start(SGD, backend);
-    expect((await other.step.profile(other.advance)).copyRate).toBe(profile.copyRate);
+    expect((await other.step.profile(other.advance)).memoryRate).toBe(profile.memoryRate);
   });
 
   test("gives its memory back, and takes less where there is little", async () => {
@@ -320,11 +320,11 @@ describe("the copy rate", () => {
       return storage;
     };
     const step = compileStep(new SGD([tensorOn(backend, new Float32Array(4), [4])]), { backend });
-    const before = taken.length;
+    const isProbe = (length: number) => length > 1000;
     const profile = await step.profile(() => step([new Float32Array(4)]));
-    expect(profile.copyRate).toBeGreaterThan(0);
-    expect(taken.slice(before).filter((length) => length >= 2 ** 18).length % 2).toBe(0);
-    expect(freed).toEqual(taken.filter((length) => length >= 2 ** 18));
+    expect(profile.memoryRate).toBeGreaterThan(0);
+    expect(taken.filter(isProbe).length).toBeGreaterThan(1);
+    expect(freed).toEqual(taken.filter(isProbe));
     backend.dispose();
   });
 
@@ -337,8 +337,8 @@ describe("the copy rate", () => {
     };
     const step = compileStep(new SGD([tensorOn(backend, new Float32Array(4), [4])]), { backend });
     const profile = await step.profile(() => step([new Float32Array(4)]));
-    expect(profile.copyRate).toBeNull();
-    expect(String(profile)).toContain("the copy rate could not be measured");
+    expect(profile.memoryRate).toBeNull();
+    expect(String(profile)).toContain("the memory rate could not be measured");
     expectTrace(profile);
     backend.dispose();
   });
@@ -472,7 +472,7 @@ describeOnGpu("on webgpu", () => {
     const own = new WebGpu(await testDevice({ requiredFeatures: ["timestamp-query"] }), undefined);
     const { step, advance } = start(AdamW as never, own, { clipNorm: 1 });
     times(2, advance)();
-    await step.profile(advance); // measures the copy rate
+    await step.profile(advance); // measures the memory rate
     const { counts, reset } = counted(own.device);
     const one = { dispatches: 3, passes: 1, submits: 1, copies: 0, writes: 1, buffers: 0 };
     advance();
@@ -527,7 +527,7 @@ describeOnGpu("on webgpu", () => {
     const untimed = new WebGpu(await testDevice(), undefined);
     const { step, advance } = start(AdamW as never, untimed, { clipNorm: 1 });
     const profile = await step.profile(times(2, advance));
-    expect(profile).toMatchObject({ clock: null, copyRate: null, untilDone: expect.any(Number) });
+    expect(profile).toMatchObject({ clock: null, memoryRate: null, untilDone: expect.any(Number) });
     expect(profile.untilDone).toBeLessThanOrEqual(profile.milliseconds);
     expect(profile.launches).toHaveLength(6);
     for (const launch of profile.launches) expect(launch).toMatchObject({ start: null, milliseconds: null });

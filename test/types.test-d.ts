@@ -171,7 +171,7 @@ step.dump("wgsl");
 const profile: Profile = await step.profile(async () => step());
 // @ts-expect-error launches that were not timed have no time
 profile.launches[0]?.milliseconds satisfies number | undefined;
-profile.copyRate satisfies number | null;
+profile.memoryRate satisfies number | null;
 // @ts-expect-error it takes what calls the step
 step.profile(step.stats);
 // @ts-expect-error stats are read only

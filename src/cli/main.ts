@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { StepjitError } from "../error.ts";
+import { addBench } from "./bench.ts";
 import { addCheck } from "./check.ts";
 import { addInspect } from "./inspect.ts";
 import { addManifest } from "./manifest.ts";
@@ -39,7 +40,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
       writeErr: (text) => terminal.err(text.trimEnd()),
     })
     .exitOverride();
-  for (const add of [addInspect, addCheck, addManifest]) add({ program, terminal, fail });
+  for (const add of [addInspect, addCheck, addBench, addManifest]) add({ program, terminal, fail });
   try {
     await program.parseAsync(args, { from: "user" });
     return code;

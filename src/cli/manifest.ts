@@ -1,14 +1,14 @@
 /** `stepjit manifest`: what the optimizers of a project compile to, written down, and compared in each pull request. */
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { Option } from "commander";
 import { StepjitError } from "../error.ts";
 import { counted } from "../step/counted.ts";
+import { backendOption, OPTIMIZER, optionOf, PARAMS } from "./arguments.ts";
 import { readText, refuse } from "./input.ts";
 import type { Shell } from "./main.ts";
 import { type Difference, differenceOf, printDifference } from "./manifest-difference.ts";
 import { type Entry, nameOf, parseManifest, printManifest, record } from "./manifest-file.ts";
-import { type BackendName, GENERATORS, type Options, readOption, SETS, type Subject } from "./subject.ts";
+import type { BackendName, Options, Subject } from "./subject.ts";
 
 interface Asked {
   readonly params: readonly string[];
@@ -31,13 +31,9 @@ export function addManifest(shell: Shell): void {
     .command("manifest")
     .summary("record what optimizers compile to, and fail where a count rises")
     .description(DESCRIPTION)
-    .argument("[optimizers...]", "names such as AdamW, or file#export")
-    .option("--params <sets...>", `${SETS.join(", ")}, or JSON files { "name": [sizes] }`, [])
-    .addOption(
-      new Option("--backend <names...>", "whose kernels")
-        .choices(Object.keys(GENERATORS))
-        .default(["wasm"], "wasm"),
-    )
+    .argument("[optimizers...]", OPTIMIZER)
+    .option("--params <sets...>", PARAMS, [])
+    .addOption(backendOption("--backend <names...>").default(["wasm"], "wasm"))
     .addOption(optionOf("--option", "an option of the optimizers, such as momentum=0.9; may be repeated"))
     .addOption(optionOf("--step-option", "one of compileStep, such as clipNorm=1; may be repeated"))
     .option(
@@ -50,10 +46,6 @@ export function addManifest(shell: Shell): void {
     .action((optimizers: string[], asked: Asked) =>
       asked.check ? check(shell, optimizers, asked) : write(shell, optimizers, asked),
     );
-}
-
-function optionOf(flag: string, description: string): Option {
-  return new Option(`${flag} <name=value>`, description).argParser(readOption).default({}, "none");
 }
 
 /** Records what is asked for besides all that is in the file. */

@@ -40,13 +40,13 @@ function callsText({ steps, launches, clock }: Measured, kind: ProfiledStep["kin
   return [`${kind}: queued in ${ms(inCalls)}${onDevice}`];
 }
 
-function clockText({ clock, untilDone, copyRate, launches }: Measured): string {
+function clockText({ clock, untilDone, memoryRate, launches }: Measured): string {
   const bytes = launches.reduce((sum, launch) => sum + launch.bytes, 0);
   const notTimed = `the device was made without the feature "timestamp-query", so launches are not timed`;
   if (clock === null && untilDone !== null)
     return `${notTimed}; all was done ${ms(untilDone)} after the first call: ${rate(bytes, untilDone)} GB/s`;
-  if (copyRate === null) return "the copy rate could not be measured";
-  return `medians; copying runs at ${(copyRate / 1e9).toFixed(2)} GB/s, read and written, where tensors are too large for the caches`;
+  if (memoryRate === null) return "the memory rate could not be measured";
+  return `medians; memory moves at ${(memoryRate / 1e9).toFixed(2)} GB/s, read and written, where tensors are too large for the caches`;
 }
 
 /** Launches of one kind: those of the same work in every step. */
@@ -55,9 +55,9 @@ interface Row {
   readonly launches: ProfiledLaunch[];
 }
 
-const HEAD = ["launch", "calls", "ms", "MB", "GB/s", "of copy rate"];
+const HEAD = ["launch", "calls", "ms", "MB", "GB/s", "of memory rate"];
 
-function rowsOf({ steps, launches, copyRate }: Measured): string[][] {
+function rowsOf({ steps, launches, memoryRate }: Measured): string[][] {
   const rows = new Map<string, Row>();
   for (const launch of launches) {
     const { phase, kind, kernels, step } = launch;
@@ -67,10 +67,10 @@ function rowsOf({ steps, launches, copyRate }: Measured): string[][] {
     row.launches.push(launch);
     rows.set(key, row);
   }
-  return [HEAD, ...[...rows.values()].map((row) => cells(row, copyRate))];
+  return [HEAD, ...[...rows.values()].map((row) => cells(row, memoryRate))];
 }
 
-function cells({ name, launches }: Row, copyRate: number | null): string[] {
+function cells({ name, launches }: Row, memoryRate: number | null): string[] {
   const timed = launches.flatMap(({ milliseconds }) => (milliseconds === null ? [] : [milliseconds]));
   const bytes = median(launches.map((launch) => launch.bytes));
   const time = timed.length > 0 ? median(timed) : undefined;
@@ -81,7 +81,7 @@ function cells({ name, launches }: Row, copyRate: number | null): string[] {
     time === undefined ? "–" : time.toFixed(3),
     (bytes / 1e6).toFixed(3),
     hasRate ? rate(bytes, time) : "–",
-    hasRate && copyRate ? `${((100 * bytes) / (time / 1e3) / copyRate).toFixed(0)} %` : "–",
+    hasRate && memoryRate ? `${((100 * bytes) / (time / 1e3) / memoryRate).toFixed(0)} %` : "–",
   ];
 }
 

@@ -3,16 +3,17 @@ import type { Interval } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
 import type { Module } from "../ir/module.ts";
 import { show } from "../optim/hyper.ts";
-import { copyRate } from "../step/copy-rate.ts";
 import type { Engine } from "../step/engine.ts";
 import type { StepEvent } from "../step/events.ts";
 import type { TimedLaunch } from "../step/launch-times.ts";
+import { memoryRate } from "../step/memory-rate.ts";
 import { Recorder } from "../step/recorder.ts";
 import { profileText } from "./profile-text.ts";
 import { type TraceFile, traceOf } from "./trace-event.ts";
 
 /** What a step did, launch by launch. Times are in milliseconds, `start` since the profile began. */
 export interface Profile {
+  /** Its name. */
   readonly optimizer: string;
   /** What kernels were compiled for. */
   readonly backend: string;
@@ -34,30 +35,34 @@ export interface Profile {
    */
   readonly clock: "host" | "device" | null;
   /**
-   * Bytes a second, those read and those written, that the same threads or device copy from one tensor to another, of 64 MiB where
-   * there is memory. A launch may be faster: where its tensors stay in the caches, and on a processor where it writes what it has read,
-   * since what a copy writes is read, too. Null where no launch was timed.
+   * Bytes a second, those read and those written, that the same threads or device move where there is hardly anything to compute: the
+   * faster of copying one tensor into another and of updating three in place from a fourth, as Adam does; 128 MiB in all where there is
+   * memory. A launch whose tensors stay in the caches may be faster. Null where no launch was timed.
    */
-  readonly copyRate: number | null;
+  readonly memoryRate: number | null;
   /** In the Chrome trace-event format: written as JSON to a file, it opens in chrome://tracing and in Perfetto. */
   toTrace(): TraceFile;
   /** A table with a line for each kind of launch. */
   toString(): string;
 }
 
+/** A call of the step; times are in milliseconds, `start` since the profile began. */
 export interface ProfiledStep {
   /** A `micro-step` only adds up gradients (`accumulate`). */
   readonly kind: "step" | "micro-step";
   /** What `stats.steps` was afterwards. */
   readonly step: number;
+  /** When it was called. */
   readonly start: number;
   /** Of the call: on a device, what it took to queue it. */
   readonly milliseconds: number;
 }
 
+/** A launch of a phase's kernels, or programs; times are in milliseconds, `start` since the profile began. */
 export interface ProfiledLaunch {
   /** Which of `steps`: an index. */
   readonly step: number;
+  /** Phases are cut where kernels need what others have reduced; they count from 0. */
   readonly phase: number;
   /** `programs` run on devices only, before a phase's kernels: what the phase before has reduced is finished. */
   readonly kind: "programs" | "kernels";
@@ -65,6 +70,7 @@ export interface ProfiledLaunch {
   readonly kernels: readonly string[];
   /** Null where it was not timed. */
   readonly start: number | null;
+  /** Null where it was not timed. */
   readonly milliseconds: number | null;
   /** Of parameters, gradients and state, read and written; over all launches of a step, `stats.bytesMoved`. */
   readonly bytes: number;
@@ -72,8 +78,11 @@ export interface ProfiledLaunch {
   readonly dispatches: number;
 }
 
+/** Something that was traced, compiled or planned during a profile. */
 export interface ProfiledEvent {
+  /** When it began, in milliseconds since the profile did. */
   readonly start: number;
+  /** What it was, why, and how long it took. */
   readonly event: StepEvent;
 }
 
@@ -88,7 +97,7 @@ export async function profile(engine: Engine, work: () => unknown): Promise<Prof
     const recorded = await record(engine, work);
     const isTimed = recorded.launches.some(({ milliseconds }) => milliseconds !== null);
     const { backend, threads } = engine.options;
-    const measured = { ...recorded, copyRate: isTimed ? await copyRate(backend, threads) : null };
+    const measured = { ...recorded, memoryRate: isTimed ? await memoryRate(backend, threads) : null };
     return Object.defineProperties(measured, {
       toTrace: { value: () => traceOf(measured) },
       toString: { value: () => profileText(measured) },
@@ -110,7 +119,7 @@ function checkCall(engine: Engine, work: unknown): void {
 /** A profile as it is measured. */
 export type Measured = Omit<Profile, "toTrace" | "toString">;
 
-async function record(engine: Engine, work: () => unknown): Promise<Omit<Measured, "copyRate">> {
+async function record(engine: Engine, work: () => unknown): Promise<Omit<Measured, "memoryRate">> {
   const { backend } = engine.options;
   await backend.finished(); // of what was queued before
   const recorder = new Recorder(backend);
@@ -137,7 +146,7 @@ function asData(
   { times, calls, events }: Recorder,
   { begin, end }: Interval,
   launches: readonly TimedLaunch[],
-): Omit<Measured, "copyRate"> {
+): Omit<Measured, "memoryRate"> {
   const isQueued = backend.programs === "device";
   return {
     optimizer: optimizer.definition.name,

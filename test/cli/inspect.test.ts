@@ -115,7 +115,7 @@ test("an optimizer's file that does not load, and one marked that cannot be trac
 test("help and version are no failures; an unknown command is", async () => {
   expect(await run("--help")).toMatchObject({ code: 0, out: expect.stringContaining("Exit codes: 0") });
   expect(await run("--version")).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
-  for (const command of ["inspect", "check", "manifest"])
+  for (const command of ["inspect", "check", "bench", "manifest"])
     expect(await run(command, "--help")).toMatchObject({
       code: 0,
       out: expect.stringContaining(`stepjit ${command}`),

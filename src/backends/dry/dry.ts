@@ -117,7 +117,7 @@ class DryRunner implements DeviceRunner {
   readonly #tables: Tables;
   readonly #active: boolean[] = [];
   readonly #records: Record<string, number>[];
-  #begun = 0;
+  #isSubmitted = true;
 
   constructor(tables: Tables) {
     this.#tables = tables;
@@ -126,16 +126,17 @@ class DryRunner implements DeviceRunner {
   }
 
   launch(): void {
-    this.#begun++;
+    if (this.#isSubmitted) this.dispatches = 0;
+    this.#isSubmitted = false;
+    this.dispatches++;
   }
 
   runPrograms(): void {
-    this.#begun++;
+    this.launch();
   }
 
   submit(verdict?: (committed: boolean) => void): void {
-    this.dispatches = this.#begun;
-    this.#begun = 0;
+    this.#isSubmitted = true;
     if (verdict) this.#commit(verdict);
   }
 
