@@ -52,6 +52,7 @@ test("passes; fails where the optimizer was made to need a second launch, and sa
   const worse = await script("test");
   expect(worse.code).toBe(1);
   expect(worse.text).toContain("the step is to take 1 launch a call, and takes 2");
+  expect(worse.text).toMatch(/Snapshot `its kernel is what it was 1` mismatched/);
   const check = await script("manifest:check");
   expect(check.code).toBe(1);
   expect(check.text).toContain("launches: 1 → 2");

@@ -114,13 +114,6 @@ describe("the IR", () => {
     `,
     );
   });
-
-  test("that is another one fails", () => {
-    const complaint = complaintOf(() =>
-      expect(start().step).toMatchInlineIR({ stage: "kernels" }, `"module"`),
-    );
-    expect(complaint).toContain("mismatched");
-  });
 });
 
 describe("expectNoRecompiles", () => {

@@ -28,6 +28,10 @@ test("our own optimizer is one kernel, which moves every tensor once", () => {
   step(tensors());
   expect(step).toHaveLaunched(1);
   expect(step).toMoveAtMost(1);
+});
+
+test("its kernel is what it was", () => {
+  const step = compileStep(new NormalizedSGD(tensors()));
   expect(step).toMatchInlineIR(
     { stage: "kernels" },
     `
