@@ -1,10 +1,11 @@
-/** Builds dist: every entry of package.json's exports, one module a file, and their declarations. */
+/** Builds dist: every entry of package.json's exports, one module a file, their declarations, and the page of reports. */
 import { execFile } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { rolldown } from "rolldown";
+import { buildPage } from "./build-page.js";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
@@ -67,6 +68,13 @@ async function buildDeclarations() {
   rmSync(config);
 }
 
+/** What `stepjit/report` fills in. */
+async function buildReportPage() {
+  const page = await buildPage();
+  mkdirSync(join(dist, "report"), { recursive: true });
+  writeFileSync(join(dist, "report/page.html"), page);
+}
+
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-await Promise.all([buildModules(), buildDeclarations()]);
+await Promise.all([buildModules(), buildDeclarations(), buildReportPage()]);
