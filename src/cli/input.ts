@@ -1,5 +1,5 @@
 /** Files and arguments as they come: what is wrong with them is said as an error of the command. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { StepjitError } from "../error.ts";
 
 /** Throws `invalid-option` where there is no such file. */
@@ -8,6 +8,17 @@ export function readText(file: string): string {
     return readFileSync(file, "utf8");
   } catch (cause) {
     throw new StepjitError("invalid-option", `${file} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Throws `invalid-option` where it cannot be written. */
+export function writeText(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    throw new StepjitError("invalid-option", `${file} cannot be written: ${(cause as Error).message}`, {
       cause,
     });
   }

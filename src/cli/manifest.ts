@@ -1,10 +1,10 @@
 /** `stepjit manifest`: what the optimizers of a project compile to, written down, and compared in each pull request. */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { StepjitError } from "../error.ts";
 import { counted } from "../step/counted.ts";
 import { backendOption, OPTIMIZER, optionOf, PARAMS } from "./arguments.ts";
-import { readText, refuse } from "./input.ts";
+import { readText, refuse, writeText } from "./input.ts";
 import type { Shell } from "./main.ts";
 import { type Difference, differenceOf, printDifference } from "./manifest-difference.ts";
 import { type Entry, nameOf, parseManifest, printManifest, record } from "./manifest-file.ts";
@@ -55,7 +55,7 @@ async function write({ terminal }: Shell, optimizers: readonly string[], asked: 
   const wanted = new Map([...before, ...subjectsOf(optimizers, asked)].map((one) => [nameOf(one), one]));
   if (wanted.size === 0) refuse(`${file} is not there yet: name optimizers, and --params`);
   const after = await recordAll([...wanted.values()], file);
-  writeFileSync(file, printManifest(after));
+  writeText(file, printManifest(after));
   for (const difference of differencesOf(before, after)) terminal.out(printDifference(difference));
   terminal.out(`${file}: ${counted(after.length, "entry", "entries")}`);
 }

@@ -92,6 +92,7 @@ function parametersOf({ optimizer, planned }: Engine): ParameterData[] {
     className: compiled.layouts[classIndex]?.name ?? "",
     group,
     elements,
-    ...(traffic[classIndex]?.(dims) ?? { moved: 0, ideal: 0 }),
+    moved: traffic[classIndex]?.moved(dims) ?? 0,
+    ideal: traffic[classIndex]?.ideal(dims) ?? 0,
   }));
 }

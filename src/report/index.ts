@@ -1,4 +1,8 @@
-/** stepjit/report: a compiled step as one HTML file, to be opened from disk. Needs Node, for the page and for lines of source. */
+/**
+ * stepjit/report: a compiled step as one HTML file, to be opened from disk. Needs Node, for the page and for lines of source.
+ *
+ * @module stepjit/report
+ */
 import { readFileSync } from "node:fs";
 import type { Step } from "../compile.ts";
 import { StepjitError } from "../error.ts";

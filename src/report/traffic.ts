@@ -70,13 +70,13 @@ function* accessesOf(kernels: readonly Func[], size: (extent: Extent) => number)
     }
 }
 
-/** Left by one launch, and read by a later one. */
+/** Left by one launch, and read by later ones. */
 function* totalAccesses(kernels: readonly Func[], name: string, bytes: number): Generator<Named> {
-  const writer = kernels.find(({ outputs }) => outputs.some(({ target }) => target === `total.${name}`));
-  const reader = kernels.find(({ values }) =>
-    values.some(({ op, attribute }) => op === "total" && attribute === name),
-  );
-  const base = { tensor: `total.${name}`, bytes, isIdeal: false };
-  yield { ...base, kind: "write", phase: writer?.phase ?? 0 };
-  yield { ...base, kind: "read", phase: reader?.phase ?? writer?.phase ?? 0 };
+  const tensor = `total.${name}`;
+  for (const { values, outputs, phase = 0 } of kernels) {
+    const access = { tensor, bytes, isIdeal: false, phase };
+    if (outputs.some(({ target }) => target === tensor)) yield { ...access, kind: "write" };
+    if (values.some(({ op, attribute }) => op === "total" && attribute === name))
+      yield { ...access, kind: "read" };
+  }
 }

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fileOf, freshFile, run } from "./support.ts";
 
@@ -62,6 +62,22 @@ describe("inspect", () => {
     expect(stats).toEqual({ kernels: 2, launches: 2, bytesMoved: 40 * 269322, bytesIdeal: 28 * 269322 });
     expect(events.map(({ kind }: { kind: string }) => kind)).toContain("kernel");
     expect(dump).toMatch(/^module "LAMB"/);
+  });
+});
+
+test("writes a report, and the text besides", async () => {
+  const file = freshFile("report.html");
+  const { code, out } = await run("inspect", "AdamW", "--params", "resnet50", "--html", file);
+  expect(code).toBe(0);
+  expect(out).toContain("AdamW on wasm32");
+  const html = readFileSync(file, "utf8");
+  expect(html).toMatch(/^<!doctype html>/i);
+  expect(html).toContain("layer4.2.conv3.weight");
+  const nowhere = freshFile("no/such/folder.html");
+  expect(await run("inspect", "AdamW", "--params", "resnet50", "--html", nowhere)).toMatchObject({
+    code: 2,
+    out: "",
+    err: expect.stringContaining(`${nowhere} cannot be written`),
   });
 });
 
