@@ -1,5 +1,12 @@
 import { type Func, type Output, type Value, type ValueId, valueAt } from "./module.ts";
 
+/** The numbers of the values that some outputs need, in order: what `slice` keeps, numbered anew from 0. */
+export function neededBy(func: Func, outputs: readonly Output[]): ValueId[] {
+  const needed = new Set(outputs.map(({ value }) => value));
+  for (const id of needed) for (const arg of valueAt(func, id).args) needed.add(arg);
+  return [...needed].sort((a, b) => a - b);
+}
+
 /**
  * The part of a function that some outputs need, in order. `cut` may put an input in a value's place: what lies behind it is then
  * left out, unless something else needs it.

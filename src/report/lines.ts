@@ -4,10 +4,8 @@
  * the value of that number is what the line says.
  */
 import type { ClassLayout, PhaseText } from "../backends/backend.ts";
-import { type Func, type Module, type Output, type Value, type ValueId, valueAt } from "../ir/module.ts";
+import type { Func, Module, ValueId } from "../ir/module.ts";
 import { printOperation } from "../ir/print.ts";
-import { slice } from "../ir/slice.ts";
-import { outputsBySpace } from "../ir/spaces.ts";
 
 export interface TextData {
   readonly name: string;
@@ -39,14 +37,8 @@ export function linesOf(
     const own = blocks.filter(({ of }) =>
       of ? of.kind === func.kind && of.name === func.name : mine.length === 1,
     );
-    const parts = language === "wasm" ? partsOf(func) : [partOf(func, func.outputs)];
-    return own.flatMap(({ notes }, at) => {
-      const part = parts[Math.min(at, parts.length - 1)] as Part;
-      return notes.flatMap((note) => {
-        const value = part.valueOf(note);
-        return value === undefined ? [] : [{ line: note.line, func: index, value }];
-      });
-    });
+    const notes = own.flatMap((block) => block.notes).filter((note) => holds(note, func));
+    return notes.map(({ line, number }) => ({ line, func: index, value: number }));
   });
   return { name, phase, language, text, lines, funcs: mine };
 }
@@ -83,7 +75,6 @@ function blocksOf(text: string): Block[] {
   text.split("\n").forEach((content, line) => {
     const [header, kind = "", name = ""] = HEADER.exec(content) ?? [];
     if (header) blocks.push({ of: { kind, name }, notes: [] });
-    else if (/^\s*\(func\b/.test(content)) blocks.push({ of: blocks.at(-1)?.of, notes: [] });
     const { value, operation, target, stored } = NOTE.exec(content)?.groups ?? {};
     const number = value ?? stored;
     if (number !== undefined) blocks.at(-1)?.notes.push({ line, number: Number(number), operation, target });
@@ -91,39 +82,15 @@ function blocksOf(text: string): Block[] {
   return blocks.filter(({ notes }) => notes.length > 0);
 }
 
-/** Values as one function of a text numbers them. */
-interface Part {
-  /** The function's number of a noted value; undefined where the note is of something else. */
-  valueOf(note: Note): ValueId | undefined;
-}
-
-/** WebAssembly's functions walk a space each, and number what they need from 0. */
-function partsOf(func: Func): Part[] {
-  return [...outputsBySpace(func).values()].map((outputs) => partOf(func, outputs));
-}
-
-function partOf(func: Func, outputs: readonly Output[]): Part {
-  const part = slice(func, outputs);
-  const ids = neededBy(func, outputs);
-  const says = ({ args, ...value }: Value) => {
-    const from = part.values[args[0] as number];
-    return [printOperation({ ...value, args }), ...(from ? [`${value.op} ${printOperation(from)}`] : [])];
-  };
-  return {
-    valueOf({ number, operation, target }) {
-      const value = part.values[number];
-      const fits =
-        operation === undefined
-          ? part.outputs.some((output) => output.target === target && output.value === number)
-          : value !== undefined && says(value).includes(operation);
-      return fits ? ids[number] : undefined;
-    },
-  };
-}
-
-/** In order: what `slice` keeps. */
-function neededBy(func: Func, outputs: readonly Output[]): ValueId[] {
-  const needed = new Set(outputs.map(({ value }) => value));
-  for (const id of needed) for (const arg of valueAt(func, id).args) needed.add(arg);
-  return [...needed].sort((a, b) => a - b);
+/** Whether what a note says is so in a function. */
+function holds({ number, operation, target }: Note, { values, outputs }: Func): boolean {
+  const value = values[number];
+  if (operation === undefined)
+    return outputs.some((output) => output.target === target && output.value === number);
+  const from = values[value?.args[0] as ValueId];
+  return (
+    value !== undefined &&
+    (printOperation(value) === operation ||
+      (from !== undefined && `${value.op} ${printOperation(from)}` === operation))
+  );
 }

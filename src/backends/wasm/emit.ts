@@ -7,7 +7,6 @@ import { StepjitError } from "../../error.ts";
 import { type Extent, isLevel } from "../../ir/extent.ts";
 import { type Func, type Output, type Value, type ValueId, valueAt } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
-import { slice } from "../../ir/slice.ts";
 import { outputsBySpace, totalName } from "../../ir/spaces.ts";
 import { ELEMENT_BYTES, type FloatType, roundTo } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout, Numerics } from "../backend.ts";
@@ -76,7 +75,7 @@ function scopesOf(kernel: Func, layout: ClassLayout, mayFuse: boolean): Scope[] 
         "unsupported",
         `kernel "${kernel.name}": the wasm backend cannot walk ${space} of a ${layout.view}`,
       );
-    return makeScope(slice(kernel, outputs), layout, nest, numbers, mayFuse);
+    return makeScope(kernel, outputs, layout, nest, numbers, mayFuse);
   });
 }
 
@@ -137,7 +136,7 @@ function printUniforms(scope: Scope): string[] {
     const from = kernel.values[value.args[0] as ValueId] as Value;
     const print = scope.branches.flags.has(id) ? printFlag : printUniform;
     const line = `(local.set ${names[id]} ${print(value, from, layout.dtype)})`;
-    return note(line, `%${id} = broadcast ${printOperation(from)}`);
+    return note(line, `%${scope.numbers[id]} = broadcast ${printOperation(from)}`);
   });
   const starts = scope.targets
     .filter(({ share }) => share !== undefined)

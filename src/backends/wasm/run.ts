@@ -4,7 +4,6 @@
  *     f32[lead,row,col] %3 = mul %1 %2      ->      (local.set $v3 (f32x4.mul (local.get $grad) (local.get $v2)))
  */
 import { tensorName, type Value, type ValueId } from "../../ir/module.ts";
-import { printOperation } from "../../ir/print.ts";
 import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
@@ -13,7 +12,7 @@ import { spellBound } from "./bounds.ts";
 import type { Home } from "./branches.ts";
 import { BLOCK, countText } from "./nest.ts";
 import { type Accumulation, splitInHalves, takesHalves, updateReduction } from "./reductions.ts";
-import { idsOf, type Part, type Place, type Scope } from "./scope.ts";
+import { definitionOf, idsOf, type Part, type Place, type Scope } from "./scope.ts";
 import { LANES, spell } from "./spelling.ts";
 import { get, note, withoutNote } from "./text.ts";
 
@@ -86,14 +85,17 @@ function printLoop(scope: Scope, turn: Turn): string[] {
 
 /** Loads, maths, stores: of one vector of a turn, or of one element. */
 function printBody(scope: Scope, { vectors }: Turn, vector: number): string[] {
-  const { layout, names, stores, places } = scope;
+  const { layout, names, numbers, stores, places } = scope;
   const at = vectors > 0 ? vector : undefined;
   const store =
     at === undefined ? `${LANES[layout.dtype].storeOne} 0` : `v128.store ${placeOf(layout.dtype, at)}`;
   return [
     ...printValues(scope, "body", ["load", "map", "reduction"], at),
     ...stores.map(({ role, value }) =>
-      note(`(${store} ${get(places.get(role)?.pointer)} ${get(names[value])})`, `${role}' = %${value}`),
+      note(
+        `(${store} ${get(places.get(role)?.pointer)} ${get(names[value])})`,
+        `${role}' = %${numbers[value]}`,
+      ),
     ),
   ];
 }
@@ -119,7 +121,7 @@ function printValues(scope: Scope, home: Home, jobs: Part[], vector: number | un
     if (branches.selects.has(id)) return printBranch(scope, id, vector);
     const isTensor = value.args.length === 0;
     const text = isTensor ? printLoad(scope, value, vector) : printMap(scope, id);
-    return [note(`(local.set ${names[id]} ${text})`, `%${id} = ${printOperation(value)}`)];
+    return [note(`(local.set ${names[id]} ${text})`, definitionOf(scope, id))];
   });
 }
 
@@ -153,9 +155,7 @@ function printReduction(scope: Scope, id: ValueId, vector: number | undefined): 
   const lines = place?.moves
     ? takeVector(value.op as AxisTotal["op"], layout.dtype, get(place.pointer), operand, offset)
     : updateReduction(accumulationOf(scope, id), operand, vector !== undefined);
-  return [...halves, ...lines].map((line, i) =>
-    i === 0 ? note(line, `%${id} = ${printOperation(value)}`) : line,
-  );
+  return [...halves, ...lines].map((line, i) => (i === 0 ? note(line, definitionOf(scope, id)) : line));
 }
 
 /** Operands that are split in halves, and the first reduction of each, which does it. */
@@ -186,7 +186,7 @@ function printBranch(scope: Scope, id: ValueId, vector: number | undefined): str
       : [`  (${word}`, ...indent(indent(lines)), `    ${result})${close}`];
   };
   return [
-    note(`(local.set ${names[id]} (if (result v128) ${flag}`, `%${id} = ${printOperation(value)}`),
+    note(`(local.set ${names[id]} (if (result v128) ${flag}`, definitionOf(scope, id)),
     ...side("then", yes, ""),
     ...side("else", no, "))"),
   ];

@@ -1,8 +1,10 @@
 /** What the printer has to know about one nest of a kernel: each value's job, its local's name, and which tensors are touched. */
 import { StepjitError } from "../../error.ts";
 import { type Extent, isLevel } from "../../ir/extent.ts";
-import { type Func, tensorName, type Value, type ValueId, valueAt } from "../../ir/module.ts";
+import { type Func, type Output, tensorName, type Value, type ValueId, valueAt } from "../../ir/module.ts";
 import { type Op, opInfo } from "../../ir/ops.ts";
+import { printOperation } from "../../ir/print.ts";
+import { neededBy, slice } from "../../ir/slice.ts";
 import { totalName } from "../../ir/spaces.ts";
 import { ELEMENT_BYTES, printType } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout } from "../backend.ts";
@@ -50,7 +52,10 @@ export interface Target {
 }
 
 export interface Scope {
+  /** What of the kernel this nest computes, numbered anew. */
   readonly kernel: Func;
+  /** The whole kernel's numbers of its values: what a reader of the text is told. */
+  readonly numbers: readonly ValueId[];
   readonly layout: ClassLayout;
   readonly nest: Nest;
   readonly parts: readonly Part[];
@@ -69,12 +74,15 @@ export interface Scope {
 
 /** `shares`: the number of each total to a level, over all nests of the kernel. */
 export function makeScope(
-  kernel: Func,
+  whole: Func,
+  outputs: readonly Output[],
   layout: ClassLayout,
   nest: Nest,
   shares: ReadonlyMap<string, number>,
   mayFuse: boolean,
 ): Scope {
+  const kernel = slice(whole, outputs);
+  const numbers = neededBy(whole, outputs);
   const multiplyAdds = mayFuse ? findMultiplyAdds(kernel) : new Map<ValueId, MultiplyAdd>();
   const absorbed = new Set([...multiplyAdds.values()].map(({ product }) => product));
   const parts = kernel.values.map((value, id) =>
@@ -83,10 +91,11 @@ export function makeScope(
   const places = placesOf(kernel, layout, nest);
   return {
     kernel,
+    numbers,
     layout,
     nest,
     parts,
-    names: nameValues(kernel, parts),
+    names: nameValues(kernel, numbers, parts),
     places,
     branches: findBranches(
       kernel,
@@ -128,7 +137,7 @@ function partOf(value: Value, kernel: Func, layout: ClassLayout, nest: Nest): Pa
   );
 }
 
-function nameValues(kernel: Func, parts: readonly Part[]): string[] {
+function nameValues(kernel: Func, numbers: readonly ValueId[], parts: readonly Part[]): string[] {
   const taken = new Set<string>();
   const names: string[] = [];
   kernel.values.forEach((value, id) => {
@@ -137,7 +146,7 @@ function nameValues(kernel: Func, parts: readonly Part[]): string[] {
         ? (names[value.args[0] as ValueId] as string)
         : TENSORS.includes(value.op)
           ? localOf(tensorName(value))
-          : `$v${id}`;
+          : `$v${numbers[id]}`;
     while (parts[id] !== "alias" && taken.has(name)) name += "_";
     taken.add(name);
     names.push(name);
@@ -187,6 +196,13 @@ export function boundsOf({ kernel, bounds, names }: Scope): { readonly op: Op; r
     bound: names[bound] as string,
   }));
   return [...new Map(found.map((one) => [correctionOf(one.bound, one.op), one])).values()];
+}
+
+/** What a value is, as the dump of the kernel has it: `%7 = mul %3 %6`. */
+export function definitionOf({ kernel, numbers }: Scope, id: ValueId): string {
+  const value = valueAt(kernel, id);
+  const args = value.args.map((arg) => numbers[arg] as ValueId);
+  return `%${numbers[id]} = ${printOperation({ ...value, args })}`;
 }
 
 /** The numbers of the values that have one of these jobs, in order. */

@@ -9,11 +9,12 @@
 import { type Extent, isLevel } from "../../ir/extent.ts";
 import { type Output, tensorName, type Value, type ValueId, valueAt } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
+import { neededBy } from "../../ir/slice.ts";
 import type { AxisTotal } from "../backend.ts";
 import { indent } from "../common/text.ts";
 import { variableOf } from "./bindings.ts";
 import { indexAt, isWide, splat } from "./elements.ts";
-import { neededFor, type Place, placeOf, type Scope } from "./scope.ts";
+import { type Place, placeOf, type Scope } from "./scope.ts";
 import { indexIn, productOf, slabSizes } from "./spaces.ts";
 import { COMBINE, literal, spell } from "./spelling.ts";
 import { note } from "./text.ts";
@@ -28,7 +29,7 @@ export interface Walk {
 /** Everything but the stores; reductions go into variables that stand before the loop (`startReductions`). */
 export function printBody({ scope, space, outputs }: Walk): string[] {
   const { kernel, parts, names, layout, elements } = scope;
-  const ids = neededFor(scope, outputs);
+  const ids = neededBy(scope.kernel, outputs);
   const loads = ids.filter((id) => parts[id] === "load").map((id) => valueAt(kernel, id));
   const extents = new Set(loads.map(({ type }) => type.extent).filter((extent) => extent !== space));
   return [

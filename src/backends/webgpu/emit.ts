@@ -6,6 +6,7 @@ import { StepjitError } from "../../error.ts";
 import type { Extent } from "../../ir/extent.ts";
 import { type Output, type ValueId, valueAt } from "../../ir/module.ts";
 import { printOperation } from "../../ir/print.ts";
+import { neededBy } from "../../ir/slice.ts";
 import { outputsBySpace } from "../../ir/spaces.ts";
 import type { ClassLayout, Numerics, PhaseWork } from "../backend.ts";
 import { indent } from "../common/text.ts";
@@ -22,7 +23,7 @@ import {
   TENSOR_ROW,
   THREADS,
 } from "./layout.ts";
-import { makeScope, neededFor, placeOf, placeRead, type Scope } from "./scope.ts";
+import { makeScope, placeOf, placeRead, type Scope } from "./scope.ts";
 import { SPACES } from "./spaces.ts";
 import { literal } from "./spelling.ts";
 import { declareUsed, note } from "./text.ts";
@@ -87,7 +88,7 @@ function printKernel(scope: Scope, classIndex: number): Kernel["functions"] {
 
 function printFunction(scope: Scope, name: string, space: Extent, outputs: readonly Output[]): string[] {
   const walks = printWalks(scope, space, outputs);
-  const ids = neededFor(scope, outputs);
+  const ids = neededBy(scope.kernel, outputs);
   const shared = ids.filter((id) => scope.parts[id] === "uniform").map((id) => printUniform(scope, id));
   const places = new Set([
     ...ids.flatMap((id) => placeRead(scope, id) ?? []),

@@ -139,15 +139,3 @@ export function placeRead({ kernel, places }: Scope, id: ValueId): Place | undef
   const value = valueAt(kernel, id);
   return isTensor(value) ? places.get(tensorName(value)) : undefined;
 }
-
-/** All values that some outputs need, in order. */
-export function neededFor({ kernel }: Scope, outputs: readonly Output[]): ValueId[] {
-  const needed = new Set<ValueId>();
-  const visit = (id: ValueId) => {
-    if (needed.has(id)) return;
-    needed.add(id);
-    valueAt(kernel, id).args.forEach(visit);
-  };
-  for (const { value } of outputs) visit(value);
-  return [...needed].sort((a, b) => a - b);
-}

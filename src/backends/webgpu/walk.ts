@@ -8,6 +8,7 @@
  */
 import { ELEMENT, type Extent } from "../../ir/extent.ts";
 import { type Output, valueAt } from "../../ir/module.ts";
+import { neededBy } from "../../ir/slice.ts";
 import { indent } from "../common/text.ts";
 import {
   finishReductions,
@@ -20,7 +21,7 @@ import {
 } from "./body.ts";
 import { WIDTH } from "./elements.ts";
 import { THREADS } from "./layout.ts";
-import { neededFor, placeOf, placeRead, type Scope } from "./scope.ts";
+import { placeOf, placeRead, type Scope } from "./scope.ts";
 import { lineSizes, productOf, slabSizes } from "./spaces.ts";
 import { printTeams } from "./teams.ts";
 
@@ -47,7 +48,7 @@ export function printWalks(scope: Scope, space: Extent, outputs: readonly Output
 /** Whether `later` writes what `walk` reads, possibly by another thread. */
 function readsWhat(later: Walk, { scope, outputs }: Walk): boolean {
   const written = new Set(later.outputs.map((output) => placeOf(scope, output)));
-  return neededFor(scope, outputs).some((id) => {
+  return neededBy(scope.kernel, outputs).some((id) => {
     const place = placeRead(scope, id);
     return place !== undefined && written.has(place);
   });
