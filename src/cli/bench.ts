@@ -5,9 +5,11 @@ import { wasm } from "../backends/wasm/index.ts";
 import { compileStep } from "../compile.ts";
 import type { Profile } from "../inspect/profile.ts";
 import { makeTensor } from "../make-tensor.ts";
+import { report } from "../report/index.ts";
 import type { Tensor } from "../tensor.ts";
 import { webgpu } from "../webgpu.ts";
 import { type Asked, subjectOf, withSubject } from "./arguments.ts";
+import { writeText } from "./input.ts";
 import type { Shell } from "./main.ts";
 import { nameOf } from "./manifest-file.ts";
 import { type BackendName, loadOptimizer, loadShapes, type Subject, stepOptionsOf } from "./subject.ts";
@@ -15,6 +17,7 @@ import { type BackendName, loadOptimizer, loadShapes, type Subject, stepOptionsO
 interface AskedHere extends Asked {
   readonly steps: number;
   readonly threads?: number;
+  readonly html?: string;
   readonly json?: true;
 }
 
@@ -33,6 +36,7 @@ export function addBench({ program, terminal }: Shell): void {
       "the most that may work on a step (default: what the machine offers)",
       wholeNumber,
     )
+    .option("--html <file>", "write a report to this file, with these times")
     .option("--json", "print it as JSON")
     .action(async (optimizer: string, asked: AskedHere) => {
       const subject = subjectOf(optimizer, asked);
@@ -43,7 +47,7 @@ export function addBench({ program, terminal }: Shell): void {
     });
 }
 
-async function measure(subject: Subject, { steps, threads }: AskedHere): Promise<Profile> {
+async function measure(subject: Subject, { steps, threads, html }: AskedHere): Promise<Profile> {
   const Class = await loadOptimizer(subject.optimizer, process.cwd());
   const shapes = loadShapes(subject.params, process.cwd());
   const backend = await BACKENDS[subject.backend](threads);
@@ -54,9 +58,11 @@ async function measure(subject: Subject, { steps, threads }: AskedHere): Promise
     const gradients = Object.fromEntries(tensors());
     for (let i = 0; i < WARM_UP; i++) step(gradients);
     await step.finished();
-    return await step.profile(() => {
+    const profile = await step.profile(() => {
       for (let i = 0; i < steps; i++) step(gradients);
     });
+    if (html !== undefined) writeText(html, report(step, profile));
+    return profile;
   } finally {
     backend.dispose();
   }

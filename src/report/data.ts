@@ -1,10 +1,11 @@
 /** What a report shows, as plain data: the page of `src/report/page` reads nothing else. */
 import type { Explanation } from "../inspect/explain.ts";
 import { explain } from "../inspect/explain.ts";
+import type { Profile } from "../inspect/profile.ts";
 import type { Engine } from "../step/engine.ts";
 import type { StepEvent } from "../step/events.ts";
 import { modulesOf, type PlannedModule } from "../step/planner.ts";
-import { type LaunchData, launchesOf } from "./launches.ts";
+import { type LaunchData, launchesOf, type TimeOf, timesIn } from "./launches.ts";
 import { linesOf, type TextData } from "./lines.ts";
 import { type SourceLines, sourceLines } from "./sources.ts";
 import { type StageData, stagesOf } from "./stages.ts";
@@ -24,6 +25,8 @@ export interface ReportData {
   /** The step, and the micro-step where calls only add up gradients. */
   readonly modules: readonly ModuleData[];
   readonly parameters: readonly ParameterData[];
+  /** What launches were timed in; null where they were not. */
+  readonly profile: { readonly steps: number; readonly memoryRate: number | null } | null;
   readonly events: readonly StepEvent[];
   /** The lines that made the modules' values, where their files could be read. */
   readonly sources: SourceLines;
@@ -47,18 +50,20 @@ export interface ParameterData {
   readonly ideal: number;
 }
 
-export function reportData(engine: Engine): ReportData {
+export function reportData(engine: Engine, profile?: Profile): ReportData {
   const { planned, events } = engine;
   const modules = modulesOf(planned);
   const stages = modules.map(({ compiled }) => stagesOf(compiled));
   return {
     explanation: { ...explain(engine) },
     counts: countsOf(engine),
-    modules: modules.map((module, index) => ({
-      title: index === 0 ? "step" : "micro-step",
-      ...dataOf(engine, module, stages[index] as readonly StageData[]),
-    })),
+    modules: modules.map((module, index) => {
+      const title = index === 0 ? "step" : "micro-step";
+      const own = stages[index] as readonly StageData[];
+      return { title, ...dataOf(engine, module, own, timesIn(profile, title)) };
+    }),
     parameters: parametersOf(engine),
+    profile: profile?.clock ? { steps: profile.steps.length, memoryRate: profile.memoryRate } : null,
     events: [...events],
     sources: sourceLines(stages.flat()),
   };
@@ -74,12 +79,12 @@ function countsOf({ steps, milliseconds, bytesCopied, events, optimizer }: Engin
   };
 }
 
-function dataOf(engine: Engine, module: PlannedModule, stages: readonly StageData[]) {
+function dataOf(engine: Engine, module: PlannedModule, stages: readonly StageData[], timeOf: TimeOf) {
   const { compiled, kernels } = module;
   return {
     stages,
     texts: kernels.map((text) => linesOf(text, compiled.module, compiled.layouts)),
-    launches: launchesOf(engine, module),
+    launches: launchesOf(engine, module, timeOf),
     bytes: tensorBytes(engine, module),
   };
 }

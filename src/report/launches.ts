@@ -1,4 +1,6 @@
 /** The launches of a step in order: what runs, what it waits for, and what the host does before. */
+
+import type { Profile } from "../inspect/profile.ts";
 import type { Func, Module } from "../ir/module.ts";
 import { totalName } from "../ir/spaces.ts";
 import type { Engine } from "../step/engine.ts";
@@ -21,9 +23,26 @@ export interface LaunchData {
   readonly leaves: readonly string[];
   /** By class: what its kernels move. */
   readonly bytes: readonly { readonly className: string; readonly bytes: number }[];
+  /** The median of a profile; null where there is none, or nobody timed it. */
+  readonly milliseconds: number | null;
 }
 
-export function launchesOf(engine: Engine, planned: PlannedModule): LaunchData[] {
+/** How long a launch takes, if that is known. */
+export type TimeOf = (phase: number, kind: LaunchData["kind"]) => number | null;
+
+/** Medians of a profile's launches, in its steps or its micro-steps. */
+export function timesIn(profile: Profile | undefined, of: "step" | "micro-step"): TimeOf {
+  return (phase, kind) => {
+    const times = (profile?.launches ?? []).flatMap((launch) => {
+      const isOne =
+        launch.phase === phase && launch.kind === kind && profile?.steps[launch.step]?.kind === of;
+      return isOne && launch.milliseconds !== null ? [launch.milliseconds] : [];
+    });
+    return times.sort((a, b) => a - b)[times.length >> 1] ?? null;
+  };
+}
+
+export function launchesOf(engine: Engine, planned: PlannedModule, timeOf: TimeOf): LaunchData[] {
   const { module } = planned.compiled;
   const traffic = tensorBytes(engine, planned);
   const phases = [...new Set(module.funcs.map(({ phase }) => phase ?? 0))].sort((a, b) => a - b);
@@ -48,6 +67,7 @@ export function launchesOf(engine: Engine, planned: PlannedModule): LaunchData[]
         funcs: device,
         texts: programs,
         bytes: [],
+        milliseconds: timeOf(phase, "programs"),
       });
     const before = programs.length > 0 ? [] : host;
     const names = [...new Set(kernels.map((index) => (module.funcs[index] as Func).name))];
@@ -66,6 +86,7 @@ export function launchesOf(engine: Engine, planned: PlannedModule): LaunchData[]
             .flatMap(({ accesses }) => accesses)
             .reduce((sum, access) => (access.phase === phase ? sum + access.bytes : sum), 0),
         })),
+        milliseconds: timeOf(phase, "kernels"),
       });
     return launches;
   });

@@ -6,9 +6,10 @@ import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildPage } from "../../build-page.js";
-import { Adafactor, AdamW } from "../../src/index.ts";
+import { Adafactor, AdamW, compileStep, LAMB, tensor } from "../../src/index.ts";
 import { reportData } from "../../src/report/data.ts";
 import { fillPage } from "../../src/report/fill.ts";
+import type { Engine } from "../../src/step/engine.ts";
 import { engineOf } from "../../src/step/engines.ts";
 import { type DryStep, type DryTarget, dryStep, type Shapes, shapesOf } from "../dry-step.ts";
 import { canLaunch, launch } from "./chromium.ts";
@@ -155,6 +156,24 @@ describe.runIf(canLaunch("the report"))("the report", () => {
       expect(foreign).toEqual([]);
       expect(await page.title()).toMatch(/ – stepjit report$/);
     });
+  });
+
+  test("shows times where a profile has them", async () => {
+    const weight = [64, 32];
+    const step = compileStep(new LAMB({ weight: tensor(weight) }));
+    const profile = await step.profile(() => {
+      for (let i = 0; i < 3; i++) step({ weight: tensor(weight) });
+    });
+    const file = join(folder, "timed.html");
+    await writeFile(file, fillPage(template, reportData(engineOf(step) as Engine, profile)));
+    const { page, complaints } = await open(browser, pathToFileURL(file).href);
+    await page.locator("body[data-ready]").waitFor();
+    expect(await page.textContent("main")).toContain("lengths are times, medians of 3 calls");
+    expect(await page.locator(".timeline .block.class").allTextContents()).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^[\d.]+ (ms|µs)$/)]),
+    );
+    expect(complaints).toEqual([]);
+    await page.close();
   });
 });
 

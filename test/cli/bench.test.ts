@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isOffered, openGpu } from "../backends/webgpu/gpu.ts";
-import { fileOf, run } from "./support.ts";
+import { fileOf, freshFile, run } from "./support.ts";
 
 const model = fileOf("model.json");
 
@@ -12,6 +13,13 @@ describe("bench", () => {
     expect(out).toMatch(/phase 0: LAMB f32 adaptive +3 /);
     expect(out).toMatch(/phase 1: LAMB f32 adaptive +3 /);
     expect(out).toContain("memory moves at");
+  });
+
+  test("writes a report with the times", async () => {
+    const file = freshFile("report.html");
+    const { code } = await run("bench", "LAMB", "--params", model, "--steps", "3", "--html", file);
+    expect(code).toBe(0);
+    expect(readFileSync(file, "utf8")).toMatch(/"profile":\{"steps":3,"memoryRate":\d/);
   });
 
   test("is JSON, with all launches", async () => {

@@ -8,6 +8,16 @@ export function bytes(count: number): string {
   return `${power === 0 ? count : (count / 1000 ** power).toPrecision(3)} ${UNITS[power]}`;
 }
 
+/** `36.4 GB/s`. */
+export function perSecond(rate: number): string {
+  return `${bytes(rate)}/s`;
+}
+
+/** Of milliseconds: `12.3 ms`, `45.6 µs`. */
+export function duration(milliseconds: number): string {
+  return milliseconds < 1 ? `${digits(1000 * milliseconds)} µs` : `${digits(milliseconds)} ms`;
+}
+
 /** With separators: `25,557,032`. */
 export function whole(count: number): string {
   return count.toLocaleString("en");

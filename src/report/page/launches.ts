@@ -1,29 +1,50 @@
-/** The launches of a step in order. Lengths are bytes to move, which is what a step's time mostly is; no time was measured. */
+/** The launches of a step in order. Lengths are times where they were measured; else bytes to move, which is what time mostly is. */
+import type { ReportData } from "../data.ts";
 import type { LaunchData } from "../launches.ts";
 import { type Child, h, panel, table } from "./dom.ts";
-import { bytes, counted } from "./format.ts";
+import { bytes, counted, duration, perSecond } from "./format.ts";
 import type { Model } from "./model.ts";
 
-export function launchesPanel(model: Model, open: (func: number) => void): HTMLElement {
+export function launchesPanel(
+  model: Model,
+  profile: ReportData["profile"],
+  open: (func: number) => void,
+): HTMLElement {
   const { launches, title } = model.data;
   return panel(
     title === "step" ? "Launches" : "Launches of a micro-step",
-    "in order; lengths are bytes to move, no times are measured",
+    isTimed(launches) ? timesText(profile) : "in order; lengths are bytes to move, no times are measured",
     timeline(launches),
     launchTable(model, open),
   );
 }
 
+function isTimed(launches: readonly LaunchData[]): boolean {
+  return launches.length > 0 && launches.every(({ milliseconds }) => milliseconds !== null);
+}
+
+function timesText(profile: ReportData["profile"]): string {
+  const rate = profile?.memoryRate ? `; memory moves at ${perSecond(profile.memoryRate)}` : "";
+  return `in order; lengths are times, medians of ${counted(profile?.steps ?? 0, "call")}${rate}`;
+}
+
 function launchTable(model: Model, open: (func: number) => void): HTMLElement {
   const link = (index: number): Child =>
     h("button", { class: "link", type: "button", onclick: () => open(index) }, labelOf(model, index));
+  const { launches } = model.data;
+  const timed = isTimed(launches);
   return table(
-    ["launch", "phase", "runs", "#bytes", "waits for", "leaves", "the host before it"],
-    model.data.launches.map((launch, index) => [
+    [
+      ...["launch", "phase", "runs", "#bytes"],
+      ...(timed ? ["#time", "#moved at"] : []),
+      ...["waits for", "leaves", "the host before it"],
+    ],
+    launches.map((launch, index) => [
       index + 1,
       launch.phase,
       list(launch.funcs.map(link)),
       launch.kind === "kernels" ? bytes(bytesOf(launch)) : "–",
+      ...(timed ? [duration(launch.milliseconds ?? 0), rateOf(launch)] : []),
       names(launch.waits),
       names(launch.leaves),
       list(launch.host.map(link)),
@@ -50,6 +71,11 @@ function names(some: readonly string[]): Child {
   return some.length === 0 ? "–" : some.flatMap((name, index) => [index > 0 && ", ", h("code", {}, name)]);
 }
 
+function rateOf(launch: LaunchData): string {
+  const size = bytesOf(launch);
+  return launch.milliseconds && size > 0 ? perSecond((1000 * size) / launch.milliseconds) : "–";
+}
+
 function bytesOf({ bytes: parts }: LaunchData): number {
   return parts.reduce((sum, part) => sum + part.bytes, 0);
 }
@@ -63,8 +89,11 @@ interface Column {
 /** A lane for the host, one for what a device computes in between, and one a class of parameters. */
 function timeline(launches: readonly LaunchData[]): HTMLElement {
   const classes = [...new Set(launches.flatMap(({ bytes }) => bytes.map(({ className }) => className)))];
-  const most = Math.max(1, ...launches.map(bytesOf));
-  const columns = launches.flatMap((launch, index) => columnsOf(launch, index, classes, most));
+  const lengthOf = isTimed(launches) ? ({ milliseconds }: LaunchData) => milliseconds ?? 0 : bytesOf;
+  const most = Math.max(Number.MIN_VALUE, ...launches.map(lengthOf));
+  const columns = launches.flatMap((launch, index) =>
+    columnsOf(launch, index, classes, lengthOf(launch) / most),
+  );
   const used = new Set(columns.flatMap(({ blocks }) => blocks.map(({ lane }) => lane)));
   const lanes = [...["host", "device"].filter((lane) => used.has(lane)), ...classes];
   const grid = h("div", {
@@ -89,22 +118,32 @@ function timeline(launches: readonly LaunchData[]): HTMLElement {
 
 const NARROW = "1.5rem";
 
-function columnsOf(launch: LaunchData, index: number, classes: readonly string[], most: number): Column[] {
+/** `share`: of the longest launch. */
+function columnsOf(launch: LaunchData, index: number, classes: readonly string[], share: number): Column[] {
   const host = { lane: "host", element: block("host", hostTitle(launch)) };
   const before = launch.host.length > 0 ? [{ width: NARROW, blocks: [host] }] : [];
   if (launch.kind === "programs") {
-    const title = `launch ${index + 1}: programs on the device\n${waitTitle(launch)}`;
+    const title = `launch ${index + 1}: programs on the device${timeTitle(launch)}\n${waitTitle(launch)}`;
     return [...before, { width: NARROW, blocks: [{ lane: "device", element: block("device", title) }] }];
   }
   const total = bytesOf(launch);
   const blocks = launch.bytes.map(({ className, bytes: size }) => {
-    const title = `launch ${index + 1}, ${className}: ${bytes(size)}\n${waitTitle(launch)}`;
+    const title = `launch ${index + 1}, ${className}: ${bytes(size)}${timeTitle(launch)}\n${waitTitle(launch)}`;
     const element = block(`class c${classes.indexOf(className) % 4}`, title);
     element.style.setProperty("--share", String(total === 0 ? 1 : size / total));
-    if (size / most > 0.1) element.append(bytes(size));
+    if ((share * size) / total > 0.1) element.append(labelOfBlock(launch, size));
     return { lane: className, element };
   });
-  return [...before, { width: `minmax(3.5rem, ${Math.max(0.02, total / most)}fr)`, blocks }];
+  return [...before, { width: `minmax(3.5rem, ${Math.max(0.02, share)}fr)`, blocks }];
+}
+
+/** What several classes share of a launch's time is not known: there it says bytes. */
+function labelOfBlock({ bytes: parts, milliseconds: time }: LaunchData, size: number): string {
+  return time !== null && parts.length === 1 ? duration(time) : bytes(size);
+}
+
+function timeTitle({ milliseconds: time }: LaunchData): string {
+  return time === null ? "" : `, ${duration(time)}`;
 }
 
 function block(kind: string, title: string): HTMLElement {

@@ -14,7 +14,10 @@ export function overview(
   return h(
     "div",
     { class: "stack" },
-    models.map((model, index) => [launchesPanel(model, (func) => open(index, func)), bytesPanel(model)]),
+    models.map((model, index) => [
+      launchesPanel(model, data.profile, (func) => open(index, func)),
+      bytesPanel(model),
+    ]),
     h("div", { class: "columns" }, kernelsPanel(data), notesPanel(data)),
     parametersPanel(data),
   );
