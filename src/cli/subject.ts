@@ -13,6 +13,7 @@ import { makeTensor } from "../make-tensor.ts";
 import { GradScaler } from "../optim/grad-scaler.ts";
 import { show } from "../optim/hyper.ts";
 import { Optimizer } from "../optim/optimizer.ts";
+import { sizeOf } from "../tensor.ts";
 import { isRecord, parseJson, readText, refuse } from "./input.ts";
 
 /** As it is asked for, in words and numbers. */
@@ -111,7 +112,23 @@ export function loadShapes(name: string, folder: string): Shapes {
     refuse(
       `${name} holds no parameters: it has to be { "name": [sizes], … } or { "shapes": [["name", [sizes]], …] }`,
     );
-  return new Map(entries.map((entry: unknown) => checkShape(entry, name)));
+  const shapes = entries.map((entry: unknown) => checkShape(entry, name));
+  checkTogether(shapes, name);
+  return new Map(shapes);
+}
+
+/** Elements of all parameters: their chunks alone take 128 MiB. */
+const MOST_ELEMENTS = 2 ** 37;
+
+function checkTogether(shapes: readonly [string, readonly number[]][], file: string): void {
+  const seen = new Set<string>();
+  for (const [name] of shapes) {
+    if (seen.has(name)) refuse(`${file} has two parameters ${show(name)}`);
+    seen.add(name);
+  }
+  const elements = shapes.reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
+  if (elements > MOST_ELEMENTS)
+    refuse(`${file} has ${elements} elements; at most ${MOST_ELEMENTS} can be looked at`);
 }
 
 function checkShape(entry: unknown, file: string): [string, number[]] {

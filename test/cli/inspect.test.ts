@@ -114,6 +114,25 @@ describe("what cannot be inspected is refused with 2 and a reason", () => {
   });
 });
 
+test.each([
+  ["[]", "holds no parameters"],
+  ["{}", "holds no parameters"],
+  ['{"a":[-1]}', 'the shape of parameter "a" is a list of whole numbers, got [-1]'],
+  ['{"shapes":[["a"]]}', 'the shape of parameter "a" is a list of whole numbers, got undefined'],
+  ['{"shapes":[["a",[1]],["a",[2]]]}', 'has two parameters "a"'],
+  [
+    '{"a":[1000000000,1000000000]}',
+    "has 1000000000000000000 elements; at most 137438953472 can be looked at",
+  ],
+  ["{", "is no JSON"],
+])("parameters %s are refused", async (text, reason) => {
+  const file = freshFile("model.json");
+  writeFileSync(file, text);
+  const { code, err } = await run("inspect", "SGD", "--params", file);
+  expect(code).toBe(2);
+  expect(err).toContain(reason);
+});
+
 test("an optimizer's file that does not load, and one marked that cannot be traced, are refused with their own words", async () => {
   const file = freshFile("broken.mjs");
   writeFileSync(file, "throw new Error('out of paper');");
