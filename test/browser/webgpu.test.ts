@@ -104,6 +104,19 @@ describe.runIf(canLaunch("webgpu in a browser"))("webgpu in a browser", () => {
     });
   });
 
+  test.each(["webgpu", "wasm"] as const)("a profile on %s times each launch", async (where) => {
+    const profile = await opened.ask("profiling", (where) => lab.profile(where), where);
+    const kinds = where === "wasm" ? ["kernels 0", "kernels 1"] : ["kernels 0", "programs 1", "kernels 1"];
+    expect(profile).toMatchObject({ clock: where === "wasm" ? "host" : "device", steps: 3, bytes: 1 });
+    expect(profile.memoryRate).toBeGreaterThan(0);
+    expect(profile.launches.map(({ kind, phase }) => `${kind} ${phase}`)).toEqual([
+      ...kinds,
+      ...kinds,
+      ...kinds,
+    ]);
+    for (const { milliseconds } of profile.launches) expect(milliseconds).toBeGreaterThanOrEqual(0);
+  });
+
   test.each<[Where, Where]>([
     ["webgpu", "webgpu"],
     ["webgpu", "wasm"],

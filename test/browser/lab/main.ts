@@ -1,5 +1,5 @@
 /** What webgpu.test.ts runs in a page: the same on webgpu and on wasm with all threads. It measures; the test says what is right. */
-import { type Backend, compileStep, SGD, wasm } from "stepjit";
+import { AdamW, type Backend, compileStep, SGD, wasm } from "stepjit";
 import { type WebGpu, webgpu } from "stepjit/webgpu";
 import { type Counter, counted } from "../../backends/webgpu/counted.ts";
 import {
@@ -141,6 +141,30 @@ const tasks = {
     optimizer.dispose();
     for (const param of params) param.dispose();
     return { error: Math.max(...errors), factors, launches };
+  },
+
+  /** Three steps of AdamW over about a million elements, timed by whoever launches. */
+  async profile(where: Where) {
+    const backend = await backendOf(where);
+    const tensors = () =>
+      SHAPES.map((shape, i) => tensorOn(backend, Float32Array.from(noise(sizeOf(shape), i)), shape));
+    const optimizer = new AdamW(tensors());
+    const step = compileStep(optimizer, { backend, clipNorm: 1 });
+    const gradients = tensors();
+    const profile = await step.profile(() => {
+      for (let i = 0; i < 3; i++) step(gradients);
+    });
+    const { bytesMoved } = step.stats;
+    step.dispose();
+    optimizer.dispose();
+    const { clock, memoryRate, launches, steps } = profile;
+    return {
+      clock,
+      memoryRate,
+      steps: steps.length,
+      launches: launches.map(({ kind, phase, milliseconds }) => ({ kind, phase, milliseconds })),
+      bytes: launches.reduce((sum, { bytes }) => sum + bytes, 0) / (steps.length * bytesMoved),
+    };
   },
 
   /** Adam of TensorFlow.js on its own webgpu backend, compiled and as it is. */
