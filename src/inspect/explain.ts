@@ -1,7 +1,7 @@
 /** What the compiler made of an optimizer, as data that prints as text. */
 import type { Placement } from "../backends/backend.ts";
 import { ELEMENT } from "../ir/extent.ts";
-import { type Func, tensorTraffic, type Value, valueAt } from "../ir/module.ts";
+import { type Func, funcsOf, tensorTraffic, type Value, valueAt } from "../ir/module.ts";
 import { opInfo } from "../ir/ops.ts";
 import { totalName } from "../ir/spaces.ts";
 import { ELEMENT_BYTES, type FloatType } from "../ir/type.ts";
@@ -84,7 +84,7 @@ const CHUNK_ROW_BYTES = 16;
 export function explain(engine: Engine): Explanation {
   const { plan, compiled } = engine.planned;
   const { layouts } = compiled;
-  const kernels = compiled.module.funcs.filter(({ kind }) => kind === "kernel");
+  const kernels = funcsOf(compiled.module, "kernel");
   const explanation = {
     optimizer: compiled.module.name,
     backend: engine.options.backend.target,

@@ -1,6 +1,6 @@
 /** What became of an optimizer's maths, op by op: which are fused into kernels, and why the others are not. */
 import type { Level } from "../ir/extent.ts";
-import { type Func, isInput, type Module, type Value } from "../ir/module.ts";
+import { type Func, funcsOf, isInput, type Module, type Value } from "../ir/module.ts";
 import { opInfo } from "../ir/ops.ts";
 
 /** An op of the maths, and where it was written. */
@@ -28,23 +28,19 @@ export interface Fusion {
 }
 
 export function fusionOf(module: Module, traced: Module, name: string): Fusion {
-  const kernels = funcsOfClass(module, "kernel", name);
+  const kernels = funcsOf(module, "kernel", name);
   return {
     name,
-    traced: funcsOfClass(traced, "body", name).flatMap(mathsOf).length,
+    traced: funcsOf(traced, "body", name).flatMap(mathsOf).length,
     kernels: kernels.map((kernel, index) => {
       const nodes = mathsOf(kernel).map(nodeOf);
       const before = new Set(kernels.slice(0, index).flatMap(mathsOf).map(nodeOf).map(nameOf));
       return { phase: kernel.phase ?? 0, nodes, again: nodes.filter((node) => before.has(nameOf(node))) };
     }),
-    once: funcsOfClass(module, "scalars", name)
+    once: funcsOf(module, "scalars", name)
       .flatMap(mathsOf)
       .map((value) => ({ ...nodeOf(value), every: value.type.extent as Level })),
   };
-}
-
-function funcsOfClass({ funcs }: Module, kind: Func["kind"], name: string): Func[] {
-  return funcs.filter((func) => func.kind === kind && func.name === name);
 }
 
 function mathsOf({ values }: Func): Value[] {

@@ -1,7 +1,7 @@
 /** A profile: what a step did during some work, as data that prints as a table and exports as a trace. */
 import type { Interval } from "../backends/backend.ts";
 import { StepjitError } from "../error.ts";
-import type { Module } from "../ir/module.ts";
+import { funcsOf, type Module } from "../ir/module.ts";
 import { show } from "../optim/hyper.ts";
 import type { Engine } from "../step/engine.ts";
 import type { StepEvent } from "../step/events.ts";
@@ -177,6 +177,7 @@ function asData(
   };
 }
 
-function kernelsOf({ funcs }: Module, phase: number): string[] {
-  return funcs.filter((func) => func.kind === "kernel" && func.phase === phase).map(({ name }) => name);
+function kernelsOf(module: Module, phase: number): string[] {
+  const ofPhase = funcsOf(module, "kernel").filter((kernel) => kernel.phase === phase);
+  return ofPhase.map(({ name }) => name);
 }

@@ -75,9 +75,9 @@ export function isInput(value: Value): boolean {
   return opInfo(value.op).rule === "input";
 }
 
-/** The functions of one kind, in module order. */
-export function funcsOf(module: Module, kind: FuncKind): Func[] {
-  return module.funcs.filter((func) => func.kind === kind);
+/** The functions of one kind, in module order; of one class, where it is named. */
+export function funcsOf(module: Module, kind: FuncKind, name?: string): Func[] {
+  return module.funcs.filter((func) => func.kind === kind && (name === undefined || func.name === name));
 }
 
 /** One tensor that a function reads (`param`) or writes (`param'`). */

@@ -2,9 +2,20 @@ import { type Func, type Output, type Value, type ValueId, valueAt } from "./mod
 
 /** The numbers of the values that some outputs need, in order: what `slice` keeps, numbered anew from 0. */
 export function neededBy(func: Func, outputs: readonly Output[]): ValueId[] {
-  const needed = new Set(outputs.map(({ value }) => value));
-  for (const id of needed) for (const arg of valueAt(func, id).args) needed.add(arg);
-  return [...needed].sort((a, b) => a - b);
+  return [...reached(outputs, (id) => valueAt(func, id)).keys()];
+}
+
+/** By number, in order: what outputs need, each value as `read` gives it. */
+function reached(outputs: readonly Output[], read: (id: ValueId) => Value): Map<ValueId, Value> {
+  const values = new Map<ValueId, Value>();
+  const visit = (id: ValueId) => {
+    if (values.has(id)) return;
+    const value = read(id);
+    values.set(id, value);
+    value.args.forEach(visit);
+  };
+  for (const { value } of outputs) visit(value);
+  return new Map([...values].sort(([a], [b]) => a - b));
 }
 
 /**
@@ -17,17 +28,11 @@ export function slice(
   into: Partial<Pick<Func, "kind" | "phase" | "on">> = {},
   cut: (id: ValueId, value: Value) => Value | undefined = () => undefined,
 ): Func {
-  const needed = new Map<ValueId, Value>();
-  const visit = (id: ValueId) => {
-    if (needed.has(id)) return;
+  const needed = reached(outputs, (id) => {
     const value = valueAt(func, id);
-    const leaf = cut(id, value);
-    needed.set(id, leaf ?? value);
-    if (!leaf) value.args.forEach(visit);
-  };
-  for (const { value } of outputs) visit(value);
-
-  const renumbered = new Map([...needed.keys()].sort((a, b) => a - b).map((id, index) => [id, index]));
+    return cut(id, value) ?? value;
+  });
+  const renumbered = new Map([...needed.keys()].map((id, index) => [id, index]));
   const renumber = (id: ValueId) => renumbered.get(id) as ValueId;
   return {
     kind: func.kind,
@@ -35,10 +40,7 @@ export function slice(
     ...(func.phase !== undefined && { phase: func.phase }),
     ...(func.on && { on: func.on }),
     ...into,
-    values: [...renumbered.keys()].map((id) => {
-      const value = needed.get(id) as Value;
-      return { ...value, args: value.args.map(renumber) };
-    }),
+    values: [...needed.values()].map((value) => ({ ...value, args: value.args.map(renumber) })),
     outputs: outputs.map(({ target, value }) => ({ target, value: renumber(value) })),
   };
 }

@@ -81,11 +81,12 @@ function countsOf({ steps, milliseconds, bytesCopied, events, optimizer }: Engin
 
 function dataOf(engine: Engine, module: PlannedModule, stages: readonly StageData[], timeOf: TimeOf) {
   const { compiled, kernels } = module;
+  const bytes = tensorBytes(engine, module);
   return {
     stages,
     texts: kernels.map((text) => linesOf(text, compiled.module, compiled.layouts)),
-    launches: launchesOf(engine, module, timeOf),
-    bytes: tensorBytes(engine, module),
+    launches: launchesOf(module, bytes, timeOf),
+    bytes,
   };
 }
 

@@ -3,9 +3,8 @@
 import type { Profile } from "../inspect/profile.ts";
 import type { Func, Module } from "../ir/module.ts";
 import { totalName } from "../ir/spaces.ts";
-import type { Engine } from "../step/engine.ts";
 import type { PlannedModule } from "../step/planner.ts";
-import { tensorBytes } from "./traffic.ts";
+import type { TensorBytes } from "./traffic.ts";
 
 export interface LaunchData {
   readonly phase: number;
@@ -42,9 +41,12 @@ export function timesIn(profile: Profile | undefined, of: "step" | "micro-step")
   };
 }
 
-export function launchesOf(engine: Engine, planned: PlannedModule, timeOf: TimeOf): LaunchData[] {
+export function launchesOf(
+  planned: PlannedModule,
+  traffic: readonly TensorBytes[],
+  timeOf: TimeOf,
+): LaunchData[] {
   const { module } = planned.compiled;
-  const traffic = tensorBytes(engine, planned);
   const phases = [...new Set(module.funcs.map(({ phase }) => phase ?? 0))].sort((a, b) => a - b);
   return phases.flatMap((phase) => {
     const pick = (belongs: (func: Func) => boolean) =>

@@ -13,7 +13,7 @@ import type {
 } from "../backend.ts";
 import { type Commands, Device } from "./device.ts";
 import { WgslGenerator } from "./generator.ts";
-import { type Home, Memory } from "./memory.ts";
+import { type Home, Memory, type Place } from "./memory.ts";
 import { compilePipeline } from "./pipeline.ts";
 import { WebGpuRunner } from "./runner.ts";
 import { placeSlots } from "./state.ts";
@@ -43,22 +43,23 @@ export class WebGpuBackend extends WgslGenerator implements Backend {
   }
 
   allocate(dtype: FloatType, length: number): Storage {
-    this.#refuseDouble(dtype);
-    const [place] = this.#tensors.allocate([4 * length]);
-    const { home, offset, bytes } = place as NonNullable<typeof place>;
-    return new WebGpuStorage(this.#device, "tensor", [{ home, offset, start: 0, length }], {
-      release: () => home.free(offset, bytes),
-    });
+    return this.#tensorIn(this.#tensors, dtype, length, ({ home, offset, bytes }) =>
+      home.free(offset, bytes),
+    );
   }
 
   /** In a buffer of its own, so that no arena grows. */
   allocateScratch(dtype: FloatType, length: number): Storage {
-    this.#refuseDouble(dtype);
     const memory = new Memory(this.#device, "scratch");
-    const [place] = memory.allocate([4 * length]);
-    const { home, offset } = place as NonNullable<typeof place>;
+    return this.#tensorIn(memory, dtype, length, () => memory.dispose());
+  }
+
+  #tensorIn(memory: Memory, dtype: FloatType, length: number, release: (place: Place) => void): Storage {
+    this.#refuseDouble(dtype);
+    const place = memory.allocate([4 * length])[0] as Place;
+    const { home, offset } = place;
     return new WebGpuStorage(this.#device, "tensor", [{ home, offset, start: 0, length }], {
-      release: () => memory.dispose(),
+      release: () => release(place),
     });
   }
 
