@@ -1,15 +1,14 @@
 import type { AxisTotal, ClassLayout } from "../backends/backend.ts";
 import { type Dims, elementsOf, placesOf, type View } from "../ir/dims.ts";
 import { axesOf, ELEMENT, isLevel } from "../ir/extent.ts";
-import { type Access, type Func, type Module, tensorTraffic, valueAt } from "../ir/module.ts";
+import { type Access, type Func, funcsOf, type Module, tensorTraffic, valueAt } from "../ir/module.ts";
 import { spaceOf, totalName } from "../ir/spaces.ts";
 import { type DType, ELEMENT_BYTES, type FloatType } from "../ir/type.ts";
 import { blocksOf } from "./chunks.ts";
 
 /** The tensors and scalar slots of one class, over all its kernels and scalar programs. */
 export function layoutOf(module: Module, name: string, dtype: FloatType, view: View): ClassLayout {
-  const ofClass = (kind: Func["kind"]) =>
-    module.funcs.filter((func) => func.kind === kind && func.name === name);
+  const ofClass = (kind: Func["kind"]) => funcsOf(module, kind, name);
   const touched = ofClass("kernel").flatMap((kernel) => tensorTraffic(kernel).map(roleOf));
   const scalarTypes: DType[] = [];
   for (const { values, outputs } of ofClass("scalars"))
@@ -58,6 +57,62 @@ export function totalPlaces({ extent, blocked }: AxisTotal, dims: Dims): number 
 /** Of one parameter with these sizes. */
 export type Bytes = (dims: Dims) => number;
 
+/** What one launch of a class reads or writes: a tensor, or a total over axes that one launch leaves for later ones. */
+export interface Movement {
+  /** `param`, `state.exp_avg`, `total.local0`. */
+  readonly tensor: string;
+  readonly kind: "read" | "write";
+  readonly phase: number;
+  /** Whether a step has to move this: each tensor once; totals are the launches' own. */
+  readonly isIdeal: boolean;
+  /** Whether it is over elements. */
+  readonly isWhole: boolean;
+  readonly bytes: Bytes;
+}
+
+/** All that the kernels of one class move. */
+export function movementsOf(module: Module, layout: ClassLayout): Movement[] {
+  const kernels = funcsOf(module, "kernel", layout.name);
+  return [...tensorMovements(kernels, layout), ...totalMovements(kernels, layout)];
+}
+
+function* tensorMovements(kernels: readonly Func[], { dtype }: ClassLayout): Generator<Movement> {
+  const seen = new Set<string>();
+  for (const kernel of kernels)
+    for (const { tensor, extent } of tensorTraffic(kernel)) {
+      yield {
+        tensor: tensor.replace(/'$/, ""),
+        kind: tensor.endsWith("'") ? "write" : "read",
+        phase: kernel.phase ?? 0,
+        isIdeal: !seen.has(tensor),
+        isWhole: extent === ELEMENT,
+        bytes: (dims) => ELEMENT_BYTES[dtype] * placesOf(extent, dims),
+      };
+      seen.add(tensor);
+    }
+}
+
+function* totalMovements(kernels: readonly Func[], { totals }: ClassLayout): Generator<Movement> {
+  for (const total of totals)
+    for (const kernel of kernels) {
+      const movement = {
+        tensor: `total.${total.name}`,
+        phase: kernel.phase ?? 0,
+        isIdeal: false,
+        isWhole: false,
+        bytes: (dims: Dims) => 8 * totalPlaces(total, dims),
+      };
+      if (axisTotalsOf(kernel).some(({ name }) => name === total.name)) yield { ...movement, kind: "write" };
+      if (readsTotal(kernel, total.name)) yield { ...movement, kind: "read" };
+    }
+}
+
+function readsTotal({ values }: Func, name: string): boolean {
+  return values.some(
+    ({ op, attribute, type }) => op === "total" && attribute === name && !isLevel(type.extent),
+  );
+}
+
 /** What one step over a parameter moves through memory. */
 export interface Traffic {
   readonly moved: Bytes;
@@ -68,35 +123,30 @@ export interface Traffic {
 }
 
 export function trafficOf(module: Module, layout: ClassLayout): Traffic {
-  const kernels = module.funcs.filter((func) => func.kind === "kernel" && func.name === layout.name);
-  const size = ELEMENT_BYTES[layout.dtype];
-  const distinct = new Map(kernels.flatMap(tensorTraffic).map((access) => [access.tensor, access]));
+  const movements = movementsOf(module, layout);
   const phases: Bytes[] = [];
-  for (const kernel of kernels) phases[kernel.phase ?? 0] = movedBy([kernel], layout);
-  return { moved: movedBy(kernels, layout), ideal: bytesOf([...distinct.values()], size), phases };
-}
-
-/** Tensors, and the totals over axes that one launch leaves for the next. */
-function movedBy(kernels: readonly Func[], { dtype, totals }: ClassLayout): Bytes {
-  const tensors = bytesOf(kernels.flatMap(tensorTraffic), ELEMENT_BYTES[dtype]);
-  const names = kernels.flatMap(axisTotalsMovedBy);
-  const moved = names.flatMap((name) => totals.filter((total) => total.name === name));
-  return (dims) => moved.reduce((sum, total) => sum + 8 * totalPlaces(total, dims), tensors(dims));
-}
-
-/** By name, those that a kernel writes and those that it reads. */
-function axisTotalsMovedBy(kernel: Func): string[] {
-  const read = kernel.values.filter(({ op, type }) => op === "total" && !isLevel(type.extent));
-  return [...axisTotalsOf(kernel).map(({ name }) => name), ...read.map(({ attribute }) => String(attribute))];
+  for (const { phase } of movements)
+    phases[phase] ??= sumOf(
+      movements.filter((movement) => movement.phase === phase),
+      layout,
+    );
+  return {
+    moved: sumOf(movements, layout),
+    ideal: sumOf(
+      movements.filter(({ isIdeal }) => isIdeal),
+      layout,
+    ),
+    phases,
+  };
 }
 
 /** Most tensors are over elements: those are counted once for all parameters. */
-function bytesOf(accesses: readonly Access[], size: number): Bytes {
-  const smaller = accesses.filter(({ extent }) => extent !== ELEMENT);
-  const whole = accesses.length - smaller.length;
+function sumOf(movements: readonly Movement[], { dtype }: ClassLayout): Bytes {
+  const smaller = movements.filter(({ isWhole }) => !isWhole);
+  const whole = ELEMENT_BYTES[dtype] * (movements.length - smaller.length);
   return (dims) => {
-    let places = whole * elementsOf(dims);
-    for (const { extent } of smaller) places += placesOf(extent, dims);
-    return size * places;
+    let sum = whole * elementsOf(dims);
+    for (const { bytes } of smaller) sum += bytes(dims);
+    return sum;
   };
 }
