@@ -32,7 +32,7 @@ describe("text", () => {
   const golden = new URL("../../golden/adamw-f32.wgsl", import.meta.url).pathname;
 
   test("AdamW reads well", async () => {
-    await expect(emitKernels(workOf([ADAMW]), [ADAMW_LAYOUT], "default")).toMatchFileSnapshot(golden);
+    await expect(emitKernels(workOf([ADAMW]), [ADAMW_LAYOUT])).toMatchFileSnapshot(golden);
   });
 });
 
@@ -152,9 +152,7 @@ describeOnGpu("numbers", () => {
       const { works, layouts, members } = compiled(new Momentum([zeros([3, 900])]));
       expect(works[0]?.kernels[0]?.outputs.map(({ target }) => target)).toEqual(["total.local0", "state.e'"]);
       for (const work of works) await expectLaunch(device, { work, layouts, tensors: members, seed: 3 });
-      const barriers = works.map((work) =>
-        emitKernels(work, layouts, "default").includes("storageBarrier()"),
-      );
+      const barriers = works.map((work) => emitKernels(work, layouts).includes("storageBarrier()"));
       expect(barriers).toEqual([true, false, false].slice(0, works.length)); // this device does well without
     });
   });
@@ -357,7 +355,7 @@ describeOnGpu("numbers", () => {
 
 describe("refuses", () => {
   test("elements of f64, naming the class", () => {
-    expect(() => emitKernels(workOf([ADAMW]), [{ ...ADAMW_LAYOUT, dtype: "f64" }], "default")).toThrow(
+    expect(() => emitKernels(workOf([ADAMW]), [{ ...ADAMW_LAYOUT, dtype: "f64" }])).toThrow(
       expect.objectContaining({ code: "unsupported", message: expect.stringContaining("AdamW f32") }),
     );
   });
@@ -370,7 +368,7 @@ describe("refuses", () => {
     ],
   ])("%s", (line, message) => {
     const text = `kernel "AdamW f32" flat {\nf32[lead,row,col] %0 = param\n${line}\n}`;
-    expect(() => emitKernels(workOf([text]), [ADAMW_LAYOUT], "default")).toThrow(
+    expect(() => emitKernels(workOf([text]), [ADAMW_LAYOUT])).toThrow(
       expect.objectContaining({ code: "unsupported", message: expect.stringContaining(message) }),
     );
   });

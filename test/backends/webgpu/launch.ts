@@ -4,20 +4,22 @@
  */
 import { expect } from "vitest";
 import type { AxisTotal, ClassLayout, PhaseWork } from "../../../src/backends/backend.ts";
-import { emitKernels } from "../../../src/backends/webgpu/emit.ts";
 import {
   baseWord,
   COMMIT_AT,
   FLAGS,
-  GRAD_BESIDE_PARAM,
-  KERNEL_BINDINGS,
-  type KernelBinding,
-  LAUNCH,
   rowFloats,
   SIZES,
   sizeWord,
   TENSOR_ROW,
   tensorRowWords,
+} from "../../../src/backends/gpu/layout.ts";
+import { emitKernels } from "../../../src/backends/webgpu/emit.ts";
+import {
+  GRAD_BESIDE_PARAM,
+  KERNEL_BINDINGS,
+  type KernelBinding,
+  LAUNCH,
 } from "../../../src/backends/webgpu/layout.ts";
 import { type Dims, placesOf } from "../../../src/ir/dims.ts";
 import { evaluateFunc, type Numbers } from "../../../src/ir/evaluate.ts";
@@ -108,7 +110,7 @@ type Contents = Readonly<Record<Exclude<KernelBinding, "launch">, Float32Array |
 /** Expects what the evaluator says, and that nothing else is touched. */
 export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<void> {
   const scene = layOut(launch);
-  const after = await run(device, emitKernels(launch.work, launch.layouts, "default"), scene);
+  const after = await run(device, emitKernels(launch.work, launch.layouts), scene);
   const expected = new Map(STORED.map((name) => [name, Float64Array.from(scene.contents[name])]));
   const shares = new Float64Array(after.partials.length).fill(UNTOUCHED);
   launch.tensors.forEach((tensor, index) => {
