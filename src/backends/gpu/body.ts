@@ -20,6 +20,8 @@ export interface Walk {
   readonly scope: Scope;
   readonly space: Extent;
   readonly outputs: readonly Output[];
+  /** Whether neighbours are worked on together. */
+  readonly wide: boolean;
 }
 
 /** Everything but the stores; reductions go into variables that stand before the loop (`startReductions`). */
@@ -49,19 +51,20 @@ const LINES: Partial<Record<Scope["parts"][number], (walk: Walk, id: ValueId) =>
     const text = language.load(walk, place, indexOf(place.extent, walk.space));
     return language.constant(value.type.dtype, names[id] as string, text);
   },
-  map: ({ scope }, id) => {
-    const { kernel, language, names } = scope;
-    return language.constant(valueAt(kernel, id).type.dtype, names[id] as string, computed(scope, id));
+  map: (walk, id) => {
+    const { kernel, language, names } = walk.scope;
+    return language.constant(valueAt(kernel, id).type.dtype, names[id] as string, computed(walk, id));
   },
-  reduction: ({ scope }, id) => {
-    const { kernel, language, names } = scope;
+  reduction: (walk, id) => {
+    const { kernel, language, names } = walk.scope;
     const value = valueAt(kernel, id);
     const [name, operand] = [names[id] as string, names[value.args[0] as ValueId] as string];
-    return `${name} = ${language.takeIn(scope, value, name, operand)};`;
+    return `${name} = ${language.takeIn(walk, value, name, operand)};`;
   },
 };
 
-function computed({ kernel, names, layout, language, wide, multiplyAdds }: Scope, id: ValueId): string {
+function computed({ scope, wide }: Walk, id: ValueId): string {
+  const { kernel, names, layout, language, multiplyAdds } = scope;
   const { op, args } = valueAt(kernel, id);
   const fused = multiplyAdds.get(id);
   const operands = (fused?.operands ?? args).map((arg) => names[arg] as string);
@@ -107,27 +110,30 @@ export function isStored({ target }: Output): boolean {
 }
 
 /** The variables that reductions go into. */
-export function startReductions({ scope, outputs }: Walk): string[] {
+export function startReductions(walk: Walk): string[] {
+  const { scope, outputs } = walk;
   return reductionsOf(scope, outputs).map((id) => {
-    const [kind, text] = scope.language.start(scope, valueAt(scope.kernel, id));
+    const [kind, text] = scope.language.start(walk, valueAt(scope.kernel, id));
     return scope.language.variable(kind, scope.names[id] as string, text);
   });
 }
 
 /** Combines them over the lanes of each team; lane 0 has the result. */
-export function finishReductions({ scope, outputs }: Walk, ...team: readonly string[]): string[] {
+export function finishReductions(walk: Walk, ...team: readonly string[]): string[] {
+  const { scope, outputs } = walk;
   const { kernel, names, language } = scope;
   return reductionsOf(scope, outputs).map((id) => {
     const value = valueAt(kernel, id);
     const { word } = COMBINE[value.op as AxisTotal["op"]];
-    const { number, result } = language.across(scope, value, names[id] as string);
+    const { number, result } = language.across(walk, value, names[id] as string);
     return `${result} = ${word}_lanes(${[number, "thread", ...team].join(", ")});`;
   });
 }
 
 /** Where lane 0 finds it. */
-export function resultOf(scope: Scope, id: ValueId): string {
-  return scope.language.across(scope, valueAt(scope.kernel, id), scope.names[id] as string).result;
+export function resultOf(walk: Walk, id: ValueId): string {
+  const { kernel, names, language } = walk.scope;
+  return language.across(walk, valueAt(kernel, id), names[id] as string).result;
 }
 
 function reductionsOf({ parts }: Scope, outputs: readonly Output[]): ValueId[] {

@@ -88,7 +88,7 @@ function printFunction(scope: Scope, name: string, space: Extent, outputs: reado
       (size) => ["u32", SIZE_NAMES[size], tensorWord(language, sizeWord(scope.layout, size))] as const,
     ),
     ...chunkOf(scope, space).map(([word, text]) => ["u32", word, text] as const),
-    ...language.variables,
+    ...language.variables(scope),
   ];
   return language.func(name, CHUNK_AND_THREAD, [
     ...[...places].map((place) => language.base(place, scope)),

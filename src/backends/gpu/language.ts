@@ -67,18 +67,18 @@ export interface Language {
   readonly multiplyAdd?: (operands: readonly string[], negated: boolean, dtype: FloatType) => string;
 
   /** Variables of its own that its lines may name: declared at a function's top where they do. */
-  readonly variables: readonly (readonly [kind: Kind, name: string, text: string])[];
+  variables(scope: Scope): readonly (readonly [kind: Kind, name: string, text: string])[];
   /** Declares where a tensor begins. */
   base(place: Place, scope: Scope): string;
   /** The number of a tensor at an index; of a total over axes that has numbers for each block, all of them combined. */
   load(walk: Walk, place: Place, index: string): string;
   store(walk: Walk, place: Place, index: string, number: string): string;
   /** `a`, a reduction's variable, with `b` of one place taken in. */
-  takeIn(scope: Scope, value: Value, a: string, b: string): string;
+  takeIn(walk: Walk, value: Value, a: string, b: string): string;
   /** What a reduction starts from, and its variable's kind. */
-  start(scope: Scope, value: Value): readonly [kind: Kind, text: string];
+  start(walk: Walk, value: Value): readonly [kind: Kind, text: string];
   /** Turns what a thread has into one number, and where that is found. */
-  across(scope: Scope, value: Value, name: string): { readonly number: string; readonly result: string };
+  across(walk: Walk, value: Value, name: string): { readonly number: string; readonly result: string };
   /** The loop over the places of a space, with stores. */
   map(walk: Walk): string[];
 }

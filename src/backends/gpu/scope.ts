@@ -42,7 +42,7 @@ export interface Scope {
   readonly layout: ClassLayout;
   /** Whether what is stored, gradients excepted, obeys the commit flag. */
   readonly guarded: boolean;
-  /** Whether neighbours are worked on together, as many as memory likes at once: elements of vectors. */
+  /** Whether neighbouring elements are worked on together, as many as memory likes at once, where nothing is reduced to axes. */
   readonly wide: boolean;
   readonly parts: readonly Part[];
   readonly names: readonly string[];

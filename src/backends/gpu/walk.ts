@@ -31,9 +31,14 @@ export function printWalks(scope: Scope, space: Extent, outputs: readonly Output
   const teams = [...targets].map((extent): Walk => {
     const here = (output: Output) =>
       isOverAxes(output) && valueAt(scope.kernel, output.value).type.extent === extent;
-    return { scope, space, outputs: outputs.filter(here) };
+    return { scope, space, outputs: outputs.filter(here), wide: false };
   });
-  const map: Walk = { scope, space, outputs: outputs.filter((output) => !isOverAxes(output)) };
+  const map: Walk = {
+    scope,
+    space,
+    outputs: outputs.filter((output) => !isOverAxes(output)),
+    wide: scope.wide && space === ELEMENT,
+  };
   return [
     ...teams.flatMap(printTeams),
     ...(teams.some((walk) => readsWhat(map, walk))
@@ -74,7 +79,7 @@ function printShares(walk: Walk): string[] {
   if (own.length === 0) return [];
   const stores = own.map(
     ({ target, value }) =>
-      `${language.table("partials")}[chunk.w * launch.stride + ${shares.get(target)}u] = ${resultOf(scope, value)}; // ${target}`,
+      `${language.table("partials")}[chunk.w * launch.stride + ${shares.get(target)}u] = ${resultOf(walk, value)}; // ${target}`,
   );
   return [
     "",

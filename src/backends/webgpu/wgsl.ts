@@ -85,9 +85,9 @@ export const WGSL: Language = {
   literal,
   splat: ({ wide }, text, dtype) => splat(wide, text, dtype),
 
-  variables: [],
+  variables: () => [],
   base: ({ base, word }) => `let ${base} = tensors[chunk.x + ${word}u];`,
-  load: ({ scope: { layout, wide } }, place, index) => {
+  load: ({ scope: { layout }, wide }, place, index) => {
     const { base, extent, total, role } = place;
     const at = indexAt(wide, base, index);
     if (role === "grad") return `load_grad(${at})`;
@@ -95,7 +95,7 @@ export const WGSL: Language = {
     const { first, apart } = inBlocks(layout.view, extent, index);
     return `${COMBINE[total.op].word}_blocks(${base} + ${first}, ${apart}, blocks)`;
   },
-  store: ({ scope: { wide } }, place, index, number) => {
+  store: ({ wide }, place, index, number) => {
     const at = indexAt(wide, place.base, index);
     return place.role === "grad"
       ? `store_grad(${at}, ${number});`
@@ -112,8 +112,8 @@ export const WGSL: Language = {
       ? { number: `${COMBINE[op as AxisTotal["op"]].word}_across(${name})`, result: `${name}.x` }
       : { number: name, result: name },
   map: (walk) => {
-    const { scope, outputs } = walk;
-    if (!scope.wide) return printLoop(walk);
+    const { scope, outputs, wide } = walk;
+    if (!wide) return printLoop(walk);
     return printLoop(walk, WIDTH, outputs.some((output) => isShare(scope, output)) ? [INSIDE] : []);
   },
 };
