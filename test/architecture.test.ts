@@ -36,6 +36,19 @@ const PARTS: Readonly<
     parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
   },
 
+  "backends/cuda": {
+    parts: [
+      "ir",
+      "plan",
+      "backends/cuda/native",
+      "backends/webgpu",
+      "type:backends/backend.ts",
+      "error.ts",
+      "dispose.ts",
+    ],
+  },
+  "backends/cuda/native": { parts: ["error.ts"], packages: ["koffi", "node:*"] },
+
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
   "tensor.ts": { parts: ["type:ir/type.ts", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   optim: {
@@ -55,6 +68,10 @@ const PARTS: Readonly<
   },
 
   "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "optim", "error.ts"] },
+
+  "cuda.ts": {
+    parts: ["backends/cuda", "backends/cuda/native", "make-tensor.ts", "tensor.ts", "optim", "error.ts"],
+  },
 
   // A step: all of the above, with whatever backend it is given.
   step: {
