@@ -50,12 +50,13 @@ const PARTS: Readonly<
       "plan",
       "backends/common",
       "backends/gpu",
+      "backends/cuda/native",
       "type:backends/backend.ts",
       "error.ts",
       "dispose.ts",
     ],
-    packages: ["koffi", "node:*"],
   },
+  "backends/cuda/native": { parts: ["error.ts"], packages: ["koffi", "node:*"] },
 
   // What users hold: tensors, optimizers. Of the IR they know extents and dtypes only.
   "tensor.ts": { parts: ["type:ir/type.ts", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
@@ -76,6 +77,10 @@ const PARTS: Readonly<
   },
 
   "webgpu.ts": { parts: ["backends/webgpu", "make-tensor.ts", "tensor.ts", "optim", "error.ts"] },
+
+  "cuda.ts": {
+    parts: ["backends/cuda", "backends/cuda/native", "make-tensor.ts", "tensor.ts", "optim", "error.ts"],
+  },
 
   // A step: all of the above, with whatever backend it is given.
   step: {

@@ -9,7 +9,7 @@ import { COUNTS } from "../gpu/layout.ts";
 import { printPrograms } from "../gpu/programs.ts";
 import { cpp } from "./cpp.ts";
 import { helpersFor } from "./helpers.ts";
-import { BLOCKS, ENTRY, PROGRAM_BLOCKS, PROGRAM_THREADS, TABLES, THREADS } from "./layout.ts";
+import { ADDRESSES, BLOCKS, ENTRY, PROGRAM_BLOCKS, PROGRAM_THREADS, THREADS } from "./layout.ts";
 
 /** The kernels: each block takes chunk after chunk, so that a grid that fills the device once does for any number of chunks. Throws `unsupported`. */
 export function emitKernels(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): string {
@@ -58,7 +58,7 @@ function printText(
     "};",
     "",
     "struct Launch {",
-    ...Object.entries(TABLES).map(([name, type]) => `  ${type} ${name};`),
+    ...Object.entries(ADDRESSES).map(([name, type]) => `  ${type} ${name};`),
     ...COUNTS.map((name) => `  u32 ${name};`),
     "};",
     ...helpersFor(own.join("\n"), threads),

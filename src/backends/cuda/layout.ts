@@ -1,5 +1,6 @@
 /** What only CUDA has: the one parameter of every kernel, and the threads of its blocks. The tables are those of every GPU (gpu/layout.ts). */
 import type { FloatType } from "../../ir/type.ts";
+import type { TableName } from "../gpu/language.ts";
 import { COUNTS } from "../gpu/layout.ts";
 
 /** Every text's entry. */
@@ -19,7 +20,7 @@ export const PROGRAM_THREADS = 512;
 export const PROGRAM_BLOCKS = 1;
 
 /** `struct Launch`: an address each, and the C type of what lies there; then COUNTS, u32 each. */
-export const TABLES = {
+export const ADDRESSES = {
   chunks: "const uint4*",
   tensors: "const u64*", // rows of 8-byte words
   rows: "const uint4*",
@@ -28,13 +29,16 @@ export const TABLES = {
   totals: "double*",
   records: "double*",
   hypers: "const Hyper*",
-} as const;
+} as const satisfies Record<TableName, string>;
+
+export const ADDRESS_NAMES = Object.keys(ADDRESSES) as TableName[];
 
 /** Bytes of `struct Launch`, a multiple of 8. */
-export const LAUNCH_BYTES = 8 * (Object.keys(TABLES).length + Math.ceil(COUNTS.length / 2));
+export const LAUNCH_BYTES = 8 * (ADDRESS_NAMES.length + Math.ceil(COUNTS.length / 2));
 
-/** Bytes of a `struct Hyper`: a double, and the address of the f32 to be read in its place, or 0. */
-export const HYPER_BYTES = 16;
+/** `struct Hyper`, 8-byte words each: a double, or where it is not 0 the address of the f32 that counts. */
+export const HYPER = { value: 0, address: 1 } as const;
+export const HYPER_WORDS = 2;
 
 /** Bytes that memory likes to be asked for at once. */
 export const VECTOR_BYTES = 16;
