@@ -4,7 +4,8 @@
  * @module stepjit/cuda
  */
 import { CudaBackend } from "./backends/cuda/index.ts";
-import { Graph as CudaGraph, Device } from "./backends/cuda/native/device.ts";
+import { Device } from "./backends/cuda/native/device.ts";
+import { Graph as CudaGraph } from "./backends/cuda/native/graph.ts";
 import { StepjitError } from "./error.ts";
 import { checkShape, makeTensor, type TensorData } from "./make-tensor.ts";
 import { show } from "./optim/hyper.ts";

@@ -1,11 +1,29 @@
-/** An address in device memory; always a bigint, whatever the FFI gave. */
+/**
+ * One GPU: its primary context, which it shares with every other library of this process, a stream that all work of ours goes to in order,
+ * memory, and kernels. Nothing here waits for the device but `close`, and `upload` where all pinned slots are on their way.
+ */
+import { setImmediate, setTimeout } from "node:timers/promises";
+import type * as Koffi from "koffi";
+import { StepjitError } from "../../../error.ts";
+import { cached } from "./cubins.ts";
+import { CUDA_ERROR_NO_BINARY_FOR_GPU, CUDA_ERROR_NOT_READY, CUDA_SUCCESS, Driver } from "./driver.ts";
+import { DRIVER, NVRTC, openLibrary } from "./libraries.ts";
+import { Nvrtc, OPTIONS } from "./nvrtc.ts";
+import { MOST_BYTES, Pinned, type Slot } from "./pinned.ts";
+import type { Work } from "./work.ts";
+
+/** An address in device memory. */
 export type Address = bigint;
 
+/** A compiled text, loaded. */
 export interface Kernel {
   readonly text: string;
+  /** Threads of a block. */
   readonly threads: number;
   /** Blocks that fit the device at once. */
   readonly blocks: number;
+  /** CUfunction. */
+  readonly handle: bigint;
 }
 
 /** A point in the stream, with a time. */
@@ -13,72 +31,405 @@ export interface Mark {
   dispose(): void;
 }
 
+export interface DeviceOptions {
+  /** CUDA's number of the GPU. Default 0. */
+  readonly index?: number;
+  /** A CUstream in the device's primary context. Default: one of our own. */
+  readonly stream?: bigint;
+}
+
+/** What was enqueued so far. */
+export interface Counts {
+  readonly launches: number;
+  readonly uploads: number;
+  readonly uploadedBytes: number;
+  readonly graphLaunches: number;
+  /** How often the host had to wait before it could upload. */
+  readonly waits: number;
+}
+
+/** Of every text. */
+const ENTRY = "stepjit_step";
+
+// Of CUdevice_attribute, CUstream_flags.
+const MULTIPROCESSORS = 16;
+const CAPABILITY_MAJOR = 75;
+const CAPABILITY_MINOR = 76;
+const NON_BLOCKING = 1;
+
+/** Bytes of a parameter at most: `struct Launch`. */
+const PARAMETER_BYTES = 256;
+
+/** Asked so often whether an event is reached before there is a pause between. */
+const EAGER = 20;
+
 export class Device {
-  static open(_options: { index?: number; stream?: bigint }): Promise<Device> {
-    throw new Error("stub");
+  readonly name: string;
+  /** `sm_90`. */
+  readonly architecture: string;
+  readonly multiprocessors: number;
+  /** Bytes. */
+  readonly totalMemory: number;
+  /** CUstream. */
+  readonly stream: bigint;
+  readonly driver: Driver;
+  readonly pinned: Pinned;
+  readonly #nvrtc: Nvrtc;
+  readonly #index: number;
+  readonly #context: bigint;
+  readonly #ownsStream: boolean;
+  readonly #driverVersion: number;
+  readonly #kernels = new Map<string, Kernel>();
+  readonly #modules: bigint[] = [];
+  readonly #allocations = new Set<Address>();
+  readonly #marks = new Set<EventMark>();
+  readonly #counts = { launches: 0, uploads: 0, uploadedBytes: 0, graphLaunches: 0 };
+  /** The one parameter of a kernel, which is copied by the driver at each launch, and the list that has its address. */
+  readonly #parameter: Uint8Array;
+  readonly #parameters: bigint;
+  /** Where work is listed instead of enqueued. */
+  #listed: Work[] | undefined;
+  /** Memory that is not needed any more once what is listed was enqueued. */
+  readonly #toFree: Address[] = [];
+  #isClosed = false;
+
+  /** Throws `unsupported` where a package, a library or a GPU is missing, saying what was looked for. */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    const koffi = await loadKoffi();
+    const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
+    const driver = new Driver(openLibrary(koffi, DRIVER), text);
+    const nvrtc = new Nvrtc(openLibrary(koffi, NVRTC));
+    return new Device(koffi, driver, nvrtc, options);
   }
-  declare readonly name: string;
-  declare readonly architecture: string;
-  declare readonly multiprocessors: number;
-  declare readonly totalMemory: number;
-  declare readonly stream: Address;
+
+  private constructor(
+    koffi: typeof Koffi,
+    driver: Driver,
+    nvrtc: Nvrtc,
+    { index = 0, stream }: DeviceOptions,
+  ) {
+    this.driver = driver;
+    this.#nvrtc = nvrtc;
+    this.#index = index;
+    const device = find(driver, index);
+    const attribute = (number: number) => driver.number("cuDeviceGetAttribute", number, device);
+    const name = new Uint8Array(256);
+    driver.call("cuDeviceGetName", name, name.length, device);
+    this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+    this.architecture = `sm_${attribute(CAPABILITY_MAJOR)}${attribute(CAPABILITY_MINOR)}`;
+    this.multiprocessors = attribute(MULTIPROCESSORS);
+    this.totalMemory = Number(driver.make("cuDeviceTotalMem_v2", device));
+    this.#driverVersion = driver.number("cuDriverGetVersion");
+    this.#context = driver.make("cuDevicePrimaryCtxRetain", device);
+    driver.call("cuCtxSetCurrent", this.#context);
+    this.#ownsStream = stream === undefined;
+    this.stream = stream ?? driver.make("cuStreamCreate", NON_BLOCKING);
+    const viewOf = (address: bigint, bytes: number) => new Uint8Array(koffi.view(address, bytes));
+    this.pinned = new Pinned(driver, viewOf);
+    const parameter = koffi.address(koffi.alloc("uint8_t", PARAMETER_BYTES + 8)) as bigint;
+    this.#parameter = viewOf(BigInt(parameter), PARAMETER_BYTES);
+    this.#parameters = BigInt(parameter) + BigInt(PARAMETER_BYTES);
+    new DataView(koffi.view(this.#parameters, 8)).setBigUint64(0, BigInt(parameter), true);
+  }
+
+  get counts(): Counts {
+    return { ...this.#counts, waits: this.pinned.waits };
+  }
+
+  /** Throws `device-error` once the context is broken, `disposed` after `close`. */
   check(): void {
-    throw new Error("stub");
+    if (this.#isClosed) throw new StepjitError("disposed", "a cuda backend was used after dispose()");
+    if (this.driver.broken) throw this.driver.broken;
   }
-  allocate(_bytes: number): Address {
-    throw new Error("stub");
+
+  /** At least so many bytes, at a multiple of 256, with whatever is there. Throws `out-of-memory`. */
+  allocate(bytes: number): Address {
+    this.#enter();
+    try {
+      const address = this.driver.make("cuMemAlloc_v2", Math.max(1, bytes));
+      this.#allocations.add(address);
+      return address;
+    } catch (error) {
+      if (!(error instanceof StepjitError) || error.code !== "out-of-memory") throw error;
+      const [free, total] = [new BigUint64Array(1), new BigUint64Array(1)];
+      this.driver.call("cuMemGetInfo_v2", free, total);
+      throw new StepjitError(
+        "out-of-memory",
+        `cuda: no memory for ${bytes} bytes: of ${total[0]} bytes ${free[0]} are free`,
+        { cause: error },
+      );
+    }
   }
-  free(_address: Address): void {
-    throw new Error("stub");
+
+  /** Gives memory back once all work so far is done with it: waits for that. After `close` it is given back already. */
+  free(address: Address): void {
+    if (!this.#allocations.delete(address) || this.#isClosed) return;
+    if (this.#listed) this.#toFree.push(address);
+    else this.#free(address);
   }
-  compile(_text: string): Kernel {
-    throw new Error("stub");
+
+  #free(address: Address): void {
+    if (this.driver.broken) return;
+    this.#enter();
+    this.driver.call("cuStreamSynchronize", this.stream);
+    this.driver.call("cuMemFree_v2", address);
   }
-  upload(_to: Address, _bytes: Uint8Array): void {
-    throw new Error("stub");
+
+  /** The same kernel each time. Throws `device-error` with the compiler's log. */
+  compile(text: string): Kernel {
+    this.#enter();
+    const known = this.#kernels.get(text);
+    if (known) return known;
+    const given = [text, this.architecture, String(this.#driverVersion), this.#nvrtc.version, ...OPTIONS];
+    const kernel = this.#load(
+      text,
+      cached(given, () => this.#nvrtc.compile(text, this.architecture)),
+    );
+    this.#kernels.set(text, kernel);
+    return kernel;
   }
-  copy(_to: Address, _from: Address, _bytes: number): void {
-    throw new Error("stub");
+
+  #load(text: string, cubin: Uint8Array): Kernel {
+    const { driver } = this;
+    const module = this.#moduleOf(cubin);
+    this.#modules.push(module);
+    const handle = driver.make("cuModuleGetFunction", module, ENTRY);
+    const threads = Number(/__launch_bounds__\((\d+)/.exec(text)?.[1]);
+    const fits = driver.number("cuOccupancyMaxActiveBlocksPerMultiprocessor", handle, threads, 0);
+    return { text, threads, blocks: Math.max(1, fits) * this.multiprocessors, handle };
   }
-  fill(_to: Address, _word: number, _words: number): void {
-    throw new Error("stub");
+
+  #moduleOf(cubin: Uint8Array): bigint {
+    const module = new BigUint64Array(1);
+    const code = this.driver.ask("cuModuleLoadData", module, cubin);
+    if (code === CUDA_ERROR_NO_BINARY_FOR_GPU)
+      throw new StepjitError(
+        "unsupported",
+        `cuda: the driver (for CUDA ${this.#driverVersion / 1000}) does not load what NVRTC ${this.#nvrtc.version} compiles for ` +
+          `${this.architecture}: update the driver, or say by STEPJIT_LIBNVRTC where an older NVRTC is`,
+      );
+    if (code !== CUDA_SUCCESS) throw this.driver.errorOf("cuModuleLoadData", code);
+    return module[0] as bigint;
   }
-  launch(_kernel: Kernel, _grid: number, _params: Uint8Array): void {
-    throw new Error("stub");
+
+  /** `bytes` may be changed right afterwards. What is longer than a pinned slot goes in pieces. */
+  upload(to: Address, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += MOST_BYTES) {
+      const piece = bytes.subarray(at, at + MOST_BYTES);
+      this.#counts.uploads++;
+      this.#counts.uploadedBytes += piece.length;
+      this.#do({ kind: "upload", to: to + BigInt(at), bytes: this.#listed ? piece.slice() : piece });
+    }
   }
-  download(_from: Address, _bytes: number): Promise<ArrayBuffer> {
-    throw new Error("stub");
+
+  copy(to: Address, from: Address, bytes: number): void {
+    if (bytes > 0) this.#do({ kind: "copy", to, from, bytes });
   }
+
+  /** So many times the same u32. */
+  fill(to: Address, word: number, words: number): void {
+    if (words > 0) this.#do({ kind: "fill", to, word, words });
+  }
+
+  /** `parameter`: the kernel's one parameter, which may be changed right afterwards. */
+  launch(kernel: Kernel, grid: number, parameter: Uint8Array): void {
+    this.#counts.launches++;
+    this.#do({ kind: "launch", kernel, grid, parameter: this.#listed ? parameter.slice() : parameter });
+  }
+
+  /** A copy of device memory as it is at this point of the stream. */
+  download(from: Address, bytes: number): Promise<ArrayBuffer> {
+    return new Promise((resolve, reject) => {
+      const take = (slot: Slot) => {
+        slot.isHeld = true;
+        this.#reached(slot.event)
+          .then(() => {
+            const copy = slot.bytes.slice(0, bytes).buffer as ArrayBuffer;
+            this.pinned.release(slot);
+            return copy;
+          })
+          .then(resolve, reject);
+      };
+      this.#do({ kind: "download", from, bytes, take });
+    });
+  }
+
+  /** A point in the stream. Throws `unsupported` within a graph, which is launched as one. */
   mark(): Mark {
-    throw new Error("stub");
+    if (this.#listed)
+      throw new StepjitError("unsupported", "cuda: launches of a CUDA graph cannot be timed one by one");
+    this.#enter();
+    const event = this.driver.make("cuEventCreate", 0);
+    this.driver.call("cuEventRecord", event, this.stream);
+    const mark = new EventMark(event, () => {
+      if (this.#marks.delete(mark) && !this.driver.broken) this.driver.call("cuEventDestroy_v2", event);
+    });
+    this.#marks.add(mark);
+    return mark;
   }
-  elapsed(_from: Mark, _to: Mark): Promise<number> {
-    throw new Error("stub");
+
+  /** Milliseconds, once both points were reached. */
+  async elapsed(from: Mark, to: Mark): Promise<number> {
+    const [begin, end] = [from as EventMark, to as EventMark];
+    await this.#reached(begin.event);
+    await this.#reached(end.event);
+    const milliseconds = new Float32Array(1);
+    this.driver.call("cuEventElapsedTime", milliseconds, begin.event, end.event);
+    return milliseconds[0] as number;
   }
-  finished(): Promise<void> {
-    throw new Error("stub");
+
+  /** Resolves once all that was enqueued is done. Rejects as `check` throws. */
+  async finished(): Promise<void> {
+    const mark = this.mark() as EventMark;
+    try {
+      await this.#reached(mark.event);
+    } finally {
+      mark.dispose();
+    }
+    this.check();
   }
-  declare readonly counts: {
-    launches: number;
-    uploads: number;
-    uploadedBytes: number;
-    graphLaunches: number;
-    waits: number;
-  };
+
+  /** What `work` would enqueue, listed instead. If it throws, nothing is left of it. */
+  list(work: () => void): Work[] {
+    this.check();
+    if (this.#listed) throw new StepjitError("unsupported", "cuda: a graph was run within a graph's run");
+    const listed: Work[] = [];
+    this.#listed = listed;
+    try {
+      work();
+    } finally {
+      this.#listed = undefined;
+    }
+    return listed;
+  }
+
+  /** Enqueues one piece of work. `own`: pinned memory for it, of a graph's, else the next slot of a ring, whose event is recorded. */
+  enqueue(work: Work, own?: (bytes: number) => Slot): void {
+    const { driver, pinned, stream } = this;
+    const slotFor = own ?? ((bytes) => pinned.take(bytes));
+    const record = ({ event }: Slot) => own ?? driver.call("cuEventRecord", event, stream);
+    switch (work.kind) {
+      case "upload": {
+        const { length } = work.bytes;
+        const slot = slotFor(length);
+        slot.bytes.set(work.bytes);
+        driver.call("cuMemcpyHtoDAsync_v2", work.to, slot.address, length, stream);
+        record(slot);
+        return;
+      }
+      case "copy":
+        driver.call("cuMemcpyDtoDAsync_v2", work.to, work.from, work.bytes, stream);
+        return;
+      case "fill":
+        driver.call("cuMemsetD32Async", work.to, work.word, work.words, stream);
+        return;
+      case "launch": {
+        const { handle, threads } = work.kernel;
+        this.#parameter.set(work.parameter);
+        driver.call("cuLaunchKernel", handle, work.grid, 1, 1, threads, 1, 1, 0, stream, this.#parameters, 0);
+        return;
+      }
+      case "download": {
+        const slot = slotFor(work.bytes);
+        driver.call("cuMemcpyDtoHAsync_v2", slot.address, work.from, work.bytes, stream);
+        record(slot);
+        work.take(slot);
+      }
+    }
+  }
+
+  /** A graph was launched; what it leaves behind is given back. */
+  afterGraph(): void {
+    this.#counts.graphLaunches++;
+    for (const address of this.#toFree.splice(0)) this.#free(address);
+  }
+
+  /** Waits for all work, and gives everything back. */
   close(): void {
-    throw new Error("stub");
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { driver } = this;
+    driver.ask("cuCtxSetCurrent", this.#context);
+    driver.ask("cuStreamSynchronize", this.stream);
+    if (!driver.broken) {
+      for (const address of this.#allocations) driver.ask("cuMemFree_v2", address);
+      for (const mark of this.#marks) driver.ask("cuEventDestroy_v2", mark.event);
+      this.pinned.close();
+      for (const module of this.#modules) driver.ask("cuModuleUnload", module);
+      if (this.#ownsStream) driver.ask("cuStreamDestroy_v2", this.stream);
+    }
+    driver.ask("cuDevicePrimaryCtxRelease_v2", this.#index);
+    this.#allocations.clear();
+  }
+
+  /** Another library may have made another context this thread's. */
+  #enter(): void {
+    this.check();
+    this.driver.call("cuCtxSetCurrent", this.#context);
+  }
+
+  #do(work: Work): void {
+    if (this.#listed) {
+      this.check();
+      this.#listed.push(work);
+    } else {
+      this.#enter();
+      this.enqueue(work);
+    }
+  }
+
+  /** Polled: a thread of its own that waits would cost more than the wait. */
+  async #reached(event: bigint): Promise<void> {
+    for (let asked = 0; ; asked++) {
+      this.#enter();
+      const code = this.driver.ask("cuEventQuery", event);
+      if (code === CUDA_SUCCESS) return;
+      if (code !== CUDA_ERROR_NOT_READY) throw this.driver.errorOf("cuEventQuery", code);
+      await (asked < EAGER ? setImmediate() : setTimeout(1));
+    }
   }
 }
 
-export class Graph {
-  constructor(device: Device) {
-    void device;
+class EventMark implements Mark {
+  readonly event: bigint;
+  readonly dispose: () => void;
+
+  constructor(event: bigint, dispose: () => void) {
+    this.event = event;
+    this.dispose = dispose;
   }
-  run(_work: () => void): void {
-    throw new Error("stub");
+}
+
+/** Throws `unsupported` where there is no such device. */
+function find(driver: Driver, index: number): number {
+  const missing = (why: string, cause?: unknown) =>
+    new StepjitError(
+      "unsupported",
+      `cuda: ${why}. compileStep without a backend runs on WebAssembly everywhere.`,
+      {
+        cause,
+      },
+    );
+  let count = 0;
+  try {
+    driver.call("cuInit", 0);
+    count = driver.number("cuDeviceGetCount");
+  } catch (cause) {
+    throw missing(`the driver finds no GPU (${(cause as Error).message})`, cause);
   }
-  declare readonly captures: number;
-  dispose(): void {
-    throw new Error("stub");
+  if (index >= count) throw missing(`there is no GPU ${index}: the driver knows ${count}`);
+  return driver.number("cuDeviceGet", index);
+}
+
+async function loadKoffi(): Promise<typeof Koffi> {
+  const name = "koffi"; // a variable, so that bundlers leave it alone
+  try {
+    return ((await import(/* @vite-ignore */ name)) as { default: typeof Koffi }).default;
+  } catch (cause) {
+    throw new StepjitError(
+      "unsupported",
+      'cuda: install the package "koffi", by which Node calls the driver',
+      { cause },
+    );
   }
 }
