@@ -8,7 +8,7 @@ import { environment, label } from "./environment.ts";
 import type { HostCost } from "./host-cost.ts";
 import type { WebGpuHost } from "./host-webgpu.ts";
 import { VARIANTS } from "./optimizers.ts";
-import { OPTIMIZERS, SETS } from "./problem.ts";
+import { GPU_SETS, OPTIMIZERS, SETS } from "./problem.ts";
 import { inFreshProcess } from "./process.ts";
 import {
   agreementReport,
@@ -19,14 +19,16 @@ import {
   report,
   setReport,
 } from "./report.ts";
+import { cudaReport } from "./report-cuda.ts";
 import { optimizersReport } from "./report-optimizers.ts";
 import { webGpuReport } from "./report-webgpu.ts";
 import type { ColdStarts, Results, WebGpuMeasured } from "./results.ts";
+import type { CudaResult } from "./run-cuda.ts";
 import type { OptimizerResult } from "./run-optimizer.ts";
 import type { SetResult } from "./run-set.ts";
 import type { WebGpuResult } from "./run-webgpu.ts";
 
-const PARTS = [...SETS, "optimizers", "webgpu", "cold-start", "host-cost"] as const;
+const PARTS = [...SETS, "optimizers", "webgpu", "cuda", "cold-start", "host-cost"] as const;
 /** Where every optimizer is measured: memory alone, and shapes that Adafactor treats differently. */
 const OPTIMIZER_SETS = ["resnet50", "gpt2-small"] as const;
 const NAMES = [...new Set(VARIANTS.map(({ name }) => name))];
@@ -110,6 +112,7 @@ async function run(asked: Asked): Promise<void> {
     webGpu.push(measured);
     show(webGpuReport(measured));
   }
+  const cuda = parts.includes("cuda") ? await runCuda(asked, effort) : [];
   const coldStarts = parts.includes("cold-start") ? await startCold(quick ? 3 : 15) : [];
   if (coldStarts.length > 0) show(coldStartReport(coldStarts));
   const hostCost = parts.includes("host-cost")
@@ -122,6 +125,7 @@ async function run(asked: Asked): Promise<void> {
     sets,
     optimizers: everyOptimizer,
     webGpu,
+    cuda,
     coldStarts,
     ...(hostCost && { hostCost }),
   };
@@ -134,6 +138,17 @@ async function runOptimizers({ optimizers, threads }: Asked, effort: string): Pr
     for (const { label, name } of VARIANTS)
       for (const count of optimizers.includes(name) ? new Set([1, threads]) : [])
         results.push(await inFreshProcess("./run-optimizer.ts", set, label, String(count), effort));
+  return results;
+}
+
+async function runCuda({ optimizers }: Asked, effort: string): Promise<CudaResult[]> {
+  const results: CudaResult[] = [];
+  for (const set of GPU_SETS)
+    for (const optimizer of OPTIMIZERS.filter((name) => optimizers.includes(name))) {
+      const result = await inFreshProcess<CudaResult>("./run-cuda.ts", set, optimizer, effort);
+      console.log(`${cudaReport(result)}\n`);
+      results.push(result);
+    }
   return results;
 }
 

@@ -4,6 +4,9 @@ import { readFileSync } from "node:fs";
 export const SETS = ["mlp-small", "many-tiny", "resnet50", "gpt2-small"] as const;
 export type SetName = (typeof SETS)[number];
 
+/** What a GPU is measured on; the last leaves any cache. */
+export const GPU_SETS = ["many-tiny", "resnet50", "gpt2-small", "one-billion"] as const;
+
 /** Those that there is somebody to compare with. */
 export const OPTIMIZERS = ["AdamW", "Adam"] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
@@ -33,12 +36,19 @@ export interface Problem extends Shapes {
   readonly optimizer: OptimizerName;
 }
 
-export function problemOf(set: SetName, optimizer: OptimizerName): Problem {
+export function problemOf(set: AnySet, optimizer: OptimizerName): Problem {
   return { optimizer, ...shapesOf(set) };
 }
 
-export function shapesOf(set: SetName): Shapes {
-  const file = new URL(`shapes/${set}.json`, import.meta.url);
+export type AnySet = SetName | (typeof GPU_SETS)[number];
+
+/** Where a set's shapes are: `shapes`, a list of names and sizes. */
+export function fileOf(set: AnySet): URL {
+  return new URL(`shapes/${set}.json`, import.meta.url);
+}
+
+export function shapesOf(set: AnySet): Shapes {
+  const file = fileOf(set);
   const { shapes } = JSON.parse(readFileSync(file, "utf8")) as { shapes: [string, number[]][] };
   return sized(shapes);
 }

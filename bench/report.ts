@@ -4,6 +4,7 @@ import type { Environment } from "./environment.ts";
 import type { Case, HostCost } from "./host-cost.ts";
 import { summary } from "./measure.ts";
 import recorded from "./recorded.json" with { type: "json" };
+import { cudaReport } from "./report-cuda.ts";
 import { optimizersReport } from "./report-optimizers.ts";
 import { webGpuReport } from "./report-webgpu.ts";
 import type { ColdStarts, Results } from "./results.ts";
@@ -11,7 +12,7 @@ import type { Row, SetResult } from "./run-set.ts";
 import { count, digits, table } from "./table.ts";
 
 export function report(results: Results): string {
-  const { environment, agreements, sets, optimizers, webGpu, coldStarts, hostCost } = results;
+  const { environment, agreements, sets, optimizers, webGpu, cuda, coldStarts, hostCost } = results;
   const parts = [
     `# stepjit's step, measured ${environment.date}${results.quick ? ", in haste (--quick)" : ""}`,
     machineReport(environment),
@@ -20,6 +21,7 @@ export function report(results: Results): string {
     ...sets.map(setReport),
     ...(optimizers.length > 0 ? [optimizersReport(optimizers)] : []),
     ...webGpu.map(webGpuReport),
+    ...cuda.map(cudaReport),
     ...(coldStarts.length > 0 ? [coldStartReport(coldStarts)] : []),
     ...(hostCost ? [hostCostReport(hostCost)] : []),
   ];

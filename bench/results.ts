@@ -3,6 +3,7 @@ import type { ColdStart } from "./cold-start.ts";
 import type { Environment } from "./environment.ts";
 import type { HostCost } from "./host-cost.ts";
 import type { WebGpuHost } from "./host-webgpu.ts";
+import type { CudaResult } from "./run-cuda.ts";
 import type { OptimizerResult } from "./run-optimizer.ts";
 import type { SetResult } from "./run-set.ts";
 import type { WebGpuResult } from "./run-webgpu.ts";
@@ -15,6 +16,7 @@ export interface Results {
   readonly sets: readonly SetResult[];
   readonly optimizers: readonly OptimizerResult[];
   readonly webGpu: readonly WebGpuMeasured[];
+  readonly cuda: readonly CudaResult[];
   readonly coldStarts: readonly ColdStarts[];
   readonly hostCost?: HostCost;
 }

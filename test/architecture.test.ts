@@ -23,7 +23,8 @@ const PARTS: Readonly<
 
   // Where kernels run, and over what.
   "backends/backend.ts": { parts: ["type:ir", "type:error.ts", "type:dispose.ts"] },
-  "backends/common": { parts: [] },
+  "backends/common": { parts: ["ir"] },
+  "backends/gpu": { parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts"] },
   plan: { parts: ["ir", "passes/batch.ts", "type:backends/backend.ts", "error.ts"] },
   "backends/reference": { parts: ["ir", "plan", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/wasm": {
@@ -33,15 +34,23 @@ const PARTS: Readonly<
 
   "backends/dry": { parts: ["type:ir", "type:backends/backend.ts", "error.ts", "dispose.ts"] },
   "backends/webgpu": {
-    parts: ["ir", "plan", "backends/common", "type:backends/backend.ts", "error.ts", "dispose.ts"],
+    parts: [
+      "ir",
+      "plan",
+      "backends/common",
+      "backends/gpu",
+      "type:backends/backend.ts",
+      "error.ts",
+      "dispose.ts",
+    ],
   },
-
   "backends/cuda": {
     parts: [
       "ir",
       "plan",
+      "backends/common",
+      "backends/gpu",
       "backends/cuda/native",
-      "backends/webgpu",
       "type:backends/backend.ts",
       "error.ts",
       "dispose.ts",

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { Backend } from "../backends/backend.ts";
 import { wasm } from "../backends/wasm/index.ts";
 import { compileStep } from "../compile.ts";
+import { cuda } from "../cuda.ts";
 import type { Profile } from "../inspect/profile.ts";
 import { makeTensor } from "../make-tensor.ts";
 import { report } from "../report/index.ts";
@@ -71,6 +72,7 @@ async function measure(subject: Subject, { steps, threads, html }: AskedHere): P
 const BACKENDS: Readonly<Record<BackendName, (threads: number | undefined) => Promise<Backend>>> = {
   wasm: async (threads) => wasm(threads === undefined ? {} : { threads }),
   webgpu: () => webgpu(),
+  cuda: () => cuda(),
 };
 
 /** Numbers as weights and gradients have them; denormal ones would be slow. The same few again and again: nobody looks at them. */

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { CodeGenerator } from "../backends/backend.ts";
+import { CudaGenerator } from "../backends/cuda/generator.ts";
 import { DryBackend } from "../backends/dry/dry.ts";
 import { WatGenerator } from "../backends/wasm/generator.ts";
 import { WgslGenerator } from "../backends/webgpu/generator.ts";
@@ -39,6 +40,7 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 export const GENERATORS = {
   wasm: () => new WatGenerator(true),
   webgpu: () => new WgslGenerator(),
+  cuda: () => new CudaGenerator(),
 } as const satisfies Record<string, () => CodeGenerator>;
 
 export type BackendName = keyof typeof GENERATORS;

@@ -4,10 +4,10 @@ struct Launch {
   first: u32,
   count: u32,
   stride: u32,
-  rows: u32,
+  scalar_rows: u32,
   row_floats: u32,
   groups: u32,
-  tensors: u32,
+  parameters: u32,
   lanes: u32,
 }
 @group(0) @binding(0) var<uniform> launch: Launch;

@@ -1,6 +1,7 @@
 /** Kernels as CUDA C++: the same texts for any device. */
-import { StepjitError } from "../../error.ts";
 import type { ClassLayout, CodeGenerator, Numerics, PhaseText, PhaseWork } from "../backend.ts";
+import { textsOf } from "../gpu/texts.ts";
+import { emitKernels, emitPrograms } from "./emit.ts";
 
 export class CudaGenerator implements CodeGenerator {
   readonly name = "cuda";
@@ -8,11 +9,15 @@ export class CudaGenerator implements CodeGenerator {
   readonly dtypes = ["f32", "f64"] as const;
   readonly programs = "device";
 
+  /**
+   * Some thousands of chunks, so that a device that runs a thousand blocks at once has several rounds of them and none runs long alone;
+   * at least a pack of the smallest size for every thread.
+   */
   chunkElements(total: number): number {
-    return 2 ** Math.min(14, Math.max(11, Math.floor(Math.log2(total / 1024))));
+    return 2 ** Math.min(13, Math.max(10, Math.floor(Math.log2(total / 8192))));
   }
 
-  emit(_work: PhaseWork, _layouts: readonly ClassLayout[], _numerics: Numerics): PhaseText[] {
-    throw new StepjitError("unsupported", "cuda: no kernels yet");
+  emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
+    return textsOf(work, layouts, { emitKernels: (...of) => emitKernels(...of, numerics), emitPrograms });
   }
 }

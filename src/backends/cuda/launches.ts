@@ -1,7 +1,7 @@
 import type { Tables } from "../backend.ts";
-import { rowFloats } from "../webgpu/layout.ts";
+import { COUNTS, rowFloats } from "../gpu/layout.ts";
 import type { Block } from "./block.ts";
-import { ADDRESSES, COUNTS, CUDA_PROGRAM_THREADS, LAUNCH_BYTES } from "./layout.ts";
+import { ADDRESS_NAMES, LAUNCH_BYTES, PROGRAM_THREADS } from "./layout.ts";
 
 /** What the kernels of a plan are given, a `struct Launch` each: for every phase one for its programs and one for its kernels. */
 export class Launches {
@@ -12,8 +12,8 @@ export class Launches {
     const count = chunks.length / 4;
     const structOf = (stride: number) => {
       const struct = new Uint8Array(LAUNCH_BYTES);
-      const addresses = new BigUint64Array(struct.buffer, 0, ADDRESSES.length);
-      ADDRESSES.forEach((name, index) => {
+      const addresses = new BigUint64Array(struct.buffer, 0, ADDRESS_NAMES.length);
+      ADDRESS_NAMES.forEach((name, index) => {
         addresses[index] = block.addressOf(name);
       });
       const counts: Record<(typeof COUNTS)[number], number> = {
@@ -48,10 +48,10 @@ export class Launches {
 }
 
 function countsOf({ buffer }: Uint8Array): Uint32Array {
-  return new Uint32Array(buffer, 8 * ADDRESSES.length, COUNTS.length);
+  return new Uint32Array(buffer, 8 * ADDRESS_NAMES.length, COUNTS.length);
 }
 
 /** Threads for so many numbers: the least power of two that gives each of them one at most, of those there are. */
 function lanesFor(numbers: number): number {
-  return Math.min(CUDA_PROGRAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, numbers))));
+  return Math.min(PROGRAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, numbers))));
 }

@@ -11,8 +11,8 @@ import type {
   Storage,
   Tables,
 } from "../backend.ts";
-import { COMMIT_AT, giveAt, rowFloats, rowsAt, tensorRowWords } from "../webgpu/layout.ts";
-import { rowTable } from "../webgpu/row-table.ts";
+import { COMMIT_AT, giveAt, rowFloats, rowsAt, tensorRowWords } from "../gpu/layout.ts";
+import { rowTable } from "../gpu/row-table.ts";
 import { Block, type RegionName } from "./block.ts";
 import { BoundTensors } from "./bound.ts";
 import { Hypers } from "./hypers.ts";

@@ -200,5 +200,5 @@ function printMap({ kernel, layout, names, multiplyAdds, bounds }: Scope, id: Va
   const fused = multiplyAdds.get(id);
   const operands = (fused?.operands ?? args).map((arg) => get(names[arg]));
   if (!fused) return spell(op, layout.dtype, operands);
-  return `(${LANES[layout.dtype].vector}.${fused.instruction} ${operands.join(" ")})`;
+  return `(${LANES[layout.dtype].vector}.${fused.negated ? "relaxed_nmadd" : "relaxed_madd"} ${operands.join(" ")})`;
 }

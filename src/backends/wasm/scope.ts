@@ -8,10 +8,10 @@ import { neededBy, slice } from "../../ir/slice.ts";
 import { totalName } from "../../ir/spaces.ts";
 import { ELEMENT_BYTES, printType } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout } from "../backend.ts";
+import { findMultiplyAdds, type MultiplyAdd } from "../common/multiply-add.ts";
 import { type Bound, correctionOf, findBounds } from "./bounds.ts";
 import { type Branches, findBranches } from "./branches.ts";
 import { baseOffset } from "./layout.ts";
-import { findMultiplyAdds, type MultiplyAdd } from "./multiplyadd.ts";
 import { moves, type Nest, nestOf } from "./nest.ts";
 import { spell } from "./spelling.ts";
 

@@ -1,6 +1,8 @@
 /** Declarations of bindings, and of the uniform of a dispatch. */
+import { ELEMENT } from "../../ir/extent.ts";
+import type { Place } from "../gpu/scope.ts";
 import type { ElementType } from "./elements.ts";
-import { LAUNCH } from "./layout.ts";
+import { type KernelBinding, LAUNCH } from "./layout.ts";
 
 export type Access = "read" | "read_write";
 
@@ -9,6 +11,12 @@ const VARIABLES: Readonly<Record<string, string>> = { param: "params", grad: "gr
 
 export function variableOf(binding: string): string {
   return VARIABLES[binding] ?? binding;
+}
+
+/** Which binding has a tensor. */
+export function bindingOf({ role, extent }: Pick<Place, "role" | "extent">): KernelBinding {
+  if (role === "param" || role === "grad") return role;
+  return role.startsWith("state.") && extent === ELEMENT ? "state" : "axes";
 }
 
 /** Contents other than floats. */

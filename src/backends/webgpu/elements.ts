@@ -6,21 +6,21 @@ import type { DType } from "../../ir/type.ts";
 
 export type ElementType = "f32" | "vec4f";
 
-export const WIDTH = { f32: 1, vec4f: 4 } as const satisfies Record<ElementType, number>;
-
-/** Whether a variable holds several elements, the last one of a tensor some of its padding. */
-export function isWide(elements: ElementType): boolean {
-  return WIDTH[elements] > 1;
+export function elementType(wide: boolean): ElementType {
+  return wide ? "vec4f" : "f32";
 }
 
+/** Elements of four neighbours. */
+export const WIDTH = 4;
+
 /** The index into an array of them. */
-export function indexAt(elements: ElementType, base: string, index: string): string {
+export function indexAt(wide: boolean, base: string, index: string): string {
   const at = `${base} + ${index}`;
-  return isWide(elements) ? `(${at}) / ${WIDTH[elements]}u` : at;
+  return wide ? `(${at}) / ${WIDTH}u` : at;
 }
 
 /** A number or a mask that all of them share. */
-export function splat(elements: ElementType, text: string, dtype: DType = "f32"): string {
-  if (!isWide(elements)) return text;
-  return dtype === "bool" ? `vec4<bool>(${text})` : `${elements}(${text})`;
+export function splat(wide: boolean, text: string, dtype: DType = "f32"): string {
+  if (!wide) return text;
+  return dtype === "bool" ? `vec4<bool>(${text})` : `vec4f(${text})`;
 }

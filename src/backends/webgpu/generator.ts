@@ -1,5 +1,6 @@
 /** Kernels as WGSL: the same texts for any device. */
-import type { ClassLayout, CodeGenerator, Numerics, PhaseText, PhaseWork } from "../backend.ts";
+import type { ClassLayout, CodeGenerator, PhaseText, PhaseWork } from "../backend.ts";
+import { textsOf } from "../gpu/texts.ts";
 import { emitKernels } from "./emit.ts";
 import { emitPrograms } from "./programs.ts";
 
@@ -17,17 +18,7 @@ export class WgslGenerator implements CodeGenerator {
     return 2 ** Math.min(14, Math.max(11, Math.floor(Math.log2(total / 1024))));
   }
 
-  emit(work: PhaseWork, layouts: readonly ClassLayout[], numerics: Numerics): PhaseText[] {
-    const { phase, kernels, programs } = work;
-    const texts: PhaseText[] = [];
-    if (programs) texts.push({ name: "programs", phase, text: emitPrograms(work, layouts), classes: [] });
-    if (kernels.length > 0)
-      texts.push({
-        name: kernels.map(({ name }) => name).join(", "),
-        phase,
-        text: emitKernels(work, layouts, numerics),
-        classes: kernels.map((kernel) => layouts.findIndex(({ name }) => name === kernel.name)),
-      });
-    return texts;
+  emit(work: PhaseWork, layouts: readonly ClassLayout[]): PhaseText[] {
+    return textsOf(work, layouts, { emitKernels, emitPrograms });
   }
 }

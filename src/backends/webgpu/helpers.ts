@@ -1,4 +1,5 @@
 /** Functions that our texts call, in WGSL. A text gets those that it uses. */
+import { calledIn } from "../gpu/text.ts";
 import type { ElementType } from "./elements.ts";
 import { GRAD_BESIDE_PARAM, THREADS } from "./layout.ts";
 
@@ -202,16 +203,7 @@ export function helpersFor(
   text: string,
   { threads, elements = "f32" }: { threads: number; elements?: ElementType },
 ): string[] {
-  const needed = new Set<string>();
-  const visit = (caller: string) => {
-    for (const [name, helper] of Object.entries(HELPERS))
-      if (!needed.has(name) && new RegExp(`\\b${name}\\(`).test(caller)) {
-        needed.add(name);
-        visit(helper);
-      }
-  };
-  visit(text);
-  const functions = Object.keys(HELPERS).filter((name) => needed.has(name));
+  const functions = calledIn(text, HELPERS);
   const asks = (pattern: RegExp) => functions.some((name) => pattern.test(name));
   return [
     ...(asks(/_grad$/) ? ["", `override ${GRAD_BESIDE_PARAM}: bool = false;`] : []),

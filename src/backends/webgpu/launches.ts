@@ -1,6 +1,7 @@
 import type { RowOf, Tables } from "../backend.ts";
+import { rowFloats } from "../gpu/layout.ts";
 import { COPY_DST, type Device, UNIFORM } from "./device.ts";
-import { LAUNCH, PROGRAM_THREADS, rowFloats } from "./layout.ts";
+import { LAUNCH, PROGRAM_THREADS } from "./layout.ts";
 import { Table } from "./table.ts";
 import type { Dispatch } from "./tables.ts";
 
@@ -23,10 +24,10 @@ export class Launches {
   ): void {
     const count = chunks.length / 4;
     const shared = {
-      rows: rows.length,
+      scalar_rows: rows.length,
       row_floats: rowFloats(classes),
       groups,
-      tensors: tensors.length,
+      parameters: tensors.length,
       lanes: lanesFor(count / Math.max(1, tensors.length)),
     };
     this.#perPhase = dispatches.length + 1;

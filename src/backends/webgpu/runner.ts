@@ -9,27 +9,16 @@ import type {
   Storage,
   Tables,
 } from "../backend.ts";
+import { baseWord, COMMIT_AT, FLAGS, giveAt, rowFloats, rowsAt, TENSOR_ROW } from "../gpu/layout.ts";
+import { rowTable } from "../gpu/row-table.ts";
 import { BindGroups, type ByBinding } from "./bind-groups.ts";
 import { explain, type Foreign } from "./blame.ts";
 import { BoundTensors, type Change, foreignBuffers } from "./bound.ts";
 import type { Device } from "./device.ts";
 import { Launches } from "./launches.ts";
-import {
-  baseWord,
-  COMMIT_AT,
-  FLAGS,
-  giveAt,
-  KERNEL_BINDINGS,
-  type KernelBinding,
-  PROGRAM_BINDINGS,
-  type ProgramBinding,
-  rowFloats,
-  rowsAt,
-  TENSOR_ROW,
-} from "./layout.ts";
+import { KERNEL_BINDINGS, type KernelBinding, PROGRAM_BINDINGS, type ProgramBinding } from "./layout.ts";
 import type { Memory } from "./memory.ts";
 import type { WebGpuPipeline } from "./pipeline.ts";
-import { rowTable } from "./row-table.ts";
 import type { Segment, WebGpuStorage } from "./storage.ts";
 import { Table } from "./table.ts";
 import { baseOf, buildTables, type DeviceTables, type Dispatch, isBeside } from "./tables.ts";

@@ -6,7 +6,6 @@
  */
 import type { Op } from "../../ir/ops.ts";
 import { fillIn } from "../common/text.ts";
-import { type ElementType, isWide } from "./elements.ts";
 import { OF_FOUR } from "./helpers.ts";
 
 const SPELLING: Partial<Record<Op, string>> = {
@@ -49,23 +48,12 @@ const WITH_ITSELF: Partial<Record<Op, string>> = { equal: "!is_nan(a)", notEqual
 /** Masks of several elements. */
 const OF_MASKS: Partial<Record<Op, string>> = { and: "a & b", or: "a | b" };
 
-/** One op on operands that are names; undefined where there is no such op in WGSL. `elements`: what the operands are. */
-export function spell(
-  op: Op,
-  operands: readonly string[],
-  elements: ElementType = "f32",
-): string | undefined {
+/** One op on operands that are names; undefined where there is no such op in WGSL. `wide`: they hold four elements each. */
+export function spell(op: Op, operands: readonly string[], wide = false): string | undefined {
   const [a = "", b = "", c = ""] = operands;
-  const wide = isWide(elements);
   const text = (a === b ? WITH_ITSELF[op] : undefined) ?? (wide ? OF_MASKS[op] : undefined) ?? SPELLING[op];
   return text && fillIn(text, { ...(wide && OF_FOUR), a, b, c });
 }
-
-/** How a reduction takes another number in, both names, and what it starts from. */
-export const COMBINE = {
-  "reduce.sum": { op: "add", identity: 0, word: "sum" },
-  "reduce.max": { op: "max", identity: -Infinity, word: "max" },
-} as const;
 
 /** WGSL takes no literal beyond it, not even one that rounds to it. */
 const LARGEST = 3.4028234663852886e38;

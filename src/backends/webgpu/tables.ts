@@ -5,7 +5,7 @@
 import { blocksOf } from "../../plan/chunks.ts";
 import { type Cut, segmentsOf } from "../../plan/segments.ts";
 import type { ClassLayout, Tables } from "../backend.ts";
-import { baseWord, SIZES, sizeWord, TENSOR_ROW, tensorRowWords } from "./layout.ts";
+import { baseWord, SIZES, sizeWord, TENSOR_ROW, tensorRowWords } from "../gpu/layout.ts";
 import { type Home, padded } from "./memory.ts";
 import type { Segment, WebGpuStorage } from "./storage.ts";
 

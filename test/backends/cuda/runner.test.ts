@@ -1,15 +1,10 @@
 /** What a runner enqueues: what kernels find at the addresses that they are given, and how little is uploaded for it. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { DeviceRunner, RowOf, Storage } from "../../../src/backends/backend.ts";
-import {
-  ADDRESSES,
-  COUNTS,
-  CUDA_PROGRAM_THREADS,
-  FLAGS,
-  LAUNCH_BYTES,
-} from "../../../src/backends/cuda/layout.ts";
+import { ADDRESS_NAMES, LAUNCH_BYTES, PROGRAM_THREADS } from "../../../src/backends/cuda/layout.ts";
 import type { MarkTimer } from "../../../src/backends/cuda/timer.ts";
-import { COMMIT_AT, rowFloats, rowsAt, TENSOR_ROW } from "../../../src/backends/webgpu/layout.ts";
+import type { TableName } from "../../../src/backends/gpu/language.ts";
+import { COMMIT_AT, COUNTS, FLAGS, rowFloats, rowsAt, TENSOR_ROW } from "../../../src/backends/gpu/layout.ts";
 import { Cuda } from "../../../src/cuda.ts";
 import { type Call, FakeDevice } from "./fake-device.ts";
 import { MATRIX, NO_NUMBERS, tablesOf, VECTOR } from "./tables-of.ts";
@@ -29,7 +24,7 @@ const kinds = (calls: readonly Call[]) => calls.map(({ kind }) => kind);
 /** What a kernel is given. */
 function launchOf(params: Uint8Array) {
   const view = new DataView(params.buffer);
-  const at = (name: (typeof ADDRESSES)[number]) => view.getBigUint64(8 * ADDRESSES.indexOf(name), true);
+  const at = (name: TableName) => view.getBigUint64(8 * ADDRESS_NAMES.indexOf(name), true);
   return {
     chunks: at("chunks"),
     tensors: at("tensors"),
@@ -40,7 +35,7 @@ function launchOf(params: Uint8Array) {
     records: at("records"),
     hypers: at("hypers"),
     counts: Object.fromEntries(
-      COUNTS.map((name, i) => [name, view.getUint32(8 * ADDRESSES.length + 4 * i, true)]),
+      COUNTS.map((name, i) => [name, view.getUint32(8 * ADDRESS_NAMES.length + 4 * i, true)]),
     ),
   };
 }
@@ -184,7 +179,7 @@ describe("over two vectors and a matrix", () => {
     regions.forEach(([start, bytes], index) => {
       expect(regions[index + 1]?.[0] ?? 2n ** 64n).toBeGreaterThanOrEqual(start + BigInt(bytes));
     });
-    for (const name of ADDRESSES) expect(launch[name] % 256n).toBe(0n);
+    for (const name of ADDRESS_NAMES) expect(launch[name] % 256n).toBe(0n);
   });
 
   test("a step without news is one upload and one launch; a step with other gradients, too", () => {
@@ -338,7 +333,7 @@ test("as many threads add up a parameter's shares as it has chunks, up to a bloc
   const lanesOf = (sizes: number[]) =>
     step(backend.prepare(tablesOf({ sizes, phases: [{ kernel: "k" }] }, compile))).counts.lanes;
   expect([lanesOf([5]), lanesOf([40_000]), lanesOf([40_000, 5, 5, 5])]).toEqual([1, 4, 2]);
-  expect(lanesOf([16384 * 1000])).toBe(CUDA_PROGRAM_THREADS);
+  expect(lanesOf([16384 * 1000])).toBe(PROGRAM_THREADS);
 });
 
 describe("hyperparameters on the device", () => {
@@ -411,7 +406,11 @@ describe("what the device remembers", () => {
     expect(kinds(fake.take())).toEqual(["upload", "upload", "download"]);
     write(1, 7);
     fake.kernels.set("p", (params) => {
-      const records = fake.at(Float64Array, params.getBigUint64(8 * ADDRESSES.indexOf("records"), true), 6);
+      const records = fake.at(
+        Float64Array,
+        params.getBigUint64(8 * ADDRESS_NAMES.indexOf("records"), true),
+        6,
+      );
       expect([...records]).toEqual([1, 5, 7, 0.7, 3, 0.3]);
       records[2] = 8;
     });
@@ -448,7 +447,7 @@ test("verdicts are heard in order, and before what the device remembers", async 
   );
   let steps = 0;
   fake.kernels.set("p", (params) => {
-    const scalars = params.getBigUint64(8 * ADDRESSES.indexOf("scalars"), true);
+    const scalars = params.getBigUint64(8 * ADDRESS_NAMES.indexOf("scalars"), true);
     fake.at(Float64Array, scalars, 1)[COMMIT_AT] = steps++ % 2;
   });
   const heard: boolean[] = [];

@@ -1,6 +1,6 @@
 /** The programs of each optimizer on a device, which computes in f32, against the module before offloading, in f64. */
 import { beforeAll, expect, test, vi } from "vitest";
-import { MASK_BITS } from "../../../src/backends/webgpu/layout.ts";
+import { MASK_BITS } from "../../../src/backends/gpu/layout.ts";
 import type { Func, Module, Value } from "../../../src/ir/module.ts";
 import { unscale } from "../../../src/optim/around/unscale.ts";
 import { clipByGlobalNorm } from "../../../src/optim/clip.ts";

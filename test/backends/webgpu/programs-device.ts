@@ -4,14 +4,12 @@ import type { ClassLayout, PhaseWork } from "../../../src/backends/backend.ts";
 import {
   FLAGS,
   giveAt,
-  LAUNCH,
-  PROGRAM_BINDINGS,
-  type ProgramBinding,
   rowFloats,
   rowsAt,
   TENSOR_ROW,
   tensorRowWords,
-} from "../../../src/backends/webgpu/layout.ts";
+} from "../../../src/backends/gpu/layout.ts";
+import { LAUNCH, PROGRAM_BINDINGS, type ProgramBinding } from "../../../src/backends/webgpu/layout.ts";
 import { emitPrograms } from "../../../src/backends/webgpu/programs.ts";
 import type { Module } from "../../../src/ir/module.ts";
 import { layoutOf } from "../../../src/plan/layout.ts";
@@ -143,10 +141,10 @@ export class ProgramDevice {
       first: 0,
       count: this.chunks.length / 4,
       stride: this.strides[phase - 1] ?? 0,
-      rows: scalarRows.length / 4,
+      scalar_rows: scalarRows.length / 4,
       row_floats: rowFloats(this.layouts),
       groups: this.#groups,
-      tensors: this.#parameters.length,
+      parameters: this.#parameters.length,
       lanes,
     };
     this.write("launch", Uint32Array.from(LAUNCH.map((name) => launch[name])));

@@ -1,6 +1,7 @@
 /** What programs compute on a device, against the host. */
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { giveAt, MASK_BITS, PROGRAM_THREADS } from "../../../src/backends/webgpu/layout.ts";
+import { giveAt, MASK_BITS } from "../../../src/backends/gpu/layout.ts";
+import { PROGRAM_THREADS } from "../../../src/backends/webgpu/layout.ts";
 import { parseModule } from "../../../src/ir/parse.ts";
 import { verifyModule } from "../../../src/ir/verify.ts";
 import { Totals } from "../../../src/plan/totals.ts";

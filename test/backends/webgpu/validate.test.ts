@@ -51,7 +51,7 @@ function textsOf(optimizer: Optimizer, options: AroundOptions): string[] {
     );
   return modules.flatMap(({ module, layouts }) =>
     worksOf(module, layouts).flatMap((work: PhaseWork) =>
-      [false, true].map((guarded) => emitKernels({ ...work, guarded }, layouts, "default")),
+      [false, true].map((guarded) => emitKernels({ ...work, guarded }, layouts)),
     ),
   );
 }

@@ -1,24 +1,18 @@
 /**
  * Runs the kernels of one phase on a device, over tables laid out by hand, and the evaluator over the same numbers. Scalars and totals
- * that a kernel reads are made up, so that each phase stands for itself.
+ * that a kernel reads are made up, so that each phase stands for itself. How a device is given all that is its launcher's business.
  */
 import { expect } from "vitest";
 import type { AxisTotal, ClassLayout, PhaseWork } from "../../../src/backends/backend.ts";
-import { emitKernels } from "../../../src/backends/webgpu/emit.ts";
 import {
   baseWord,
   COMMIT_AT,
   FLAGS,
-  GRAD_BESIDE_PARAM,
-  KERNEL_BINDINGS,
-  type KernelBinding,
-  LAUNCH,
   rowFloats,
   SIZES,
   sizeWord,
   TENSOR_ROW,
-  tensorRowWords,
-} from "../../../src/backends/webgpu/layout.ts";
+} from "../../../src/backends/gpu/layout.ts";
 import { type Dims, placesOf } from "../../../src/ir/dims.ts";
 import { evaluateFunc, type Numbers } from "../../../src/ir/evaluate.ts";
 import { ELEMENT, type Extent, isLevel } from "../../../src/ir/extent.ts";
@@ -28,7 +22,15 @@ import { blocksOf, chunkTable } from "../../../src/plan/chunks.ts";
 import { totalPlaces } from "../../../src/plan/layout.ts";
 import { sharesOf } from "../../../src/plan/work.ts";
 import { randomNumbers } from "../wasm/run.ts";
-import { compile, GPUBufferUsage, GPUMapMode } from "./dawn.ts";
+
+/** A device that kernels can be launched on. */
+export interface Launcher {
+  emit(work: PhaseWork, layouts: readonly ClassLayout[]): string;
+  /** Launches over all chunks; gives all that may have been written. */
+  run(text: string, scene: Scene): Promise<Contents>;
+  /** Largest |a - b| / max(1, |b|). */
+  readonly tolerance: number;
+}
 
 export interface TestTensor {
   readonly classIndex: number;
@@ -47,7 +49,7 @@ export interface Launch {
   readonly gradBesideParam?: boolean;
   /** The step is not to be. Default false. */
   readonly refused?: boolean;
-  /** Largest |a - b| / max(1, |b|). Default 5e-6. */
+  /** Of the launcher, unless this is larger. */
   readonly tolerance?: number;
 }
 
@@ -73,15 +75,15 @@ class Arena {
     return at;
   }
 
-  finish(): Float32Array {
+  finish(): Float64Array {
     this.put([UNTOUCHED]);
-    return Float32Array.from(this.#parts);
+    return Float64Array.from(this.#parts);
   }
 }
 
 /** Where a tensor, or a total, of a parameter is, and what it was. */
-interface Laid {
-  readonly binding: KernelBinding;
+export interface Laid {
+  readonly binding: keyof Arenas;
   readonly at: number;
   readonly before: Numbers;
   readonly extent: Extent;
@@ -91,10 +93,11 @@ interface Laid {
 type Arenas = Record<"param" | "grad" | "state" | "axes", Arena>;
 
 /** All that a launch works on, and how it was laid out. */
-interface Scene {
+export interface Scene {
   readonly launch: Launch;
   /** By tensor and role. */
   readonly places: readonly ReadonlyMap<string, Laid>[];
+  /** Four u32 a chunk: tensor, start, length, partial slot. */
   readonly chunks: Uint32Array;
   /** Numbers a scalar row. */
   readonly floats: number;
@@ -103,12 +106,15 @@ interface Scene {
   readonly contents: Contents;
 }
 
-type Contents = Readonly<Record<Exclude<KernelBinding, "launch">, Float32Array | Uint32Array>>;
+/** Tensors in their arenas, and numbers of tables. */
+export type Contents = Readonly<Record<keyof Arenas | "scalars" | "partials", Float64Array>>;
 
 /** Expects what the evaluator says, and that nothing else is touched. */
-export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<void> {
+export async function expectLaunch(launcher: Launcher, given: Launch): Promise<void> {
+  const tolerance = Math.max(launcher.tolerance, given.tolerance ?? 0);
+  const launch = { ...given, tolerance: given.tolerance === 0 ? 0 : tolerance };
   const scene = layOut(launch);
-  const after = await run(device, emitKernels(launch.work, launch.layouts, "default"), scene);
+  const after = await launcher.run(launcher.emit(launch.work, launch.layouts), scene);
   const expected = new Map(STORED.map((name) => [name, Float64Array.from(scene.contents[name])]));
   const shares = new Float64Array(after.partials.length).fill(UNTOUCHED);
   launch.tensors.forEach((tensor, index) => {
@@ -119,7 +125,7 @@ export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<v
       if (!place) expectShare(scene, kernel, index, target, numbers[0] as number, after.partials, shares);
       else if (place.total?.blocked) {
         // How a sum falls apart into blocks is not the evaluator's business.
-        const got = after[place.binding as "axes"].subarray(place.at, place.at + place.before.length);
+        const got = after[place.binding].subarray(place.at, place.at + place.before.length);
         expectClose(
           joinBlocks(got, place.total, tensor.dims),
           numbers,
@@ -133,7 +139,7 @@ export async function expectLaunch(device: GPUDevice, launch: Launch): Promise<v
   });
   for (const [name, numbers] of expected)
     expectClose(after[name], numbers, launch, (i) => nameOf(scene, name, i));
-  expect(after.partials).toEqual(Float32Array.from(shares)); // of what is inactive, nothing
+  expect(after.partials).toEqual(shares); // of what is inactive, nothing
 }
 
 const STORED = ["param", "grad", "state", "axes"] as const;
@@ -142,11 +148,11 @@ const STORED = ["param", "grad", "state", "axes"] as const;
 function expectStored(
   { binding, at }: Laid,
   numbers: Numbers,
-  after: Record<keyof Contents, Float32Array>,
+  after: Contents,
   expected: ReadonlyMap<string, Float64Array>,
 ): void {
   const end = at + numbers.length;
-  const padding = after[binding as "axes"].subarray(end, end + (-end & (ALIGNMENT - 1)));
+  const padding = after[binding].subarray(end, end + (-end & (ALIGNMENT - 1)));
   expected.get(binding)?.set(Array.from(numbers), at);
   expected.get(binding)?.set(padding, end);
 }
@@ -177,7 +183,7 @@ function expectShare(
   index: number,
   target: string,
   want: number,
-  partials: Float32Array,
+  partials: Float64Array,
   shares: Float64Array,
 ): void {
   const k = sharesOf(kernel).findIndex(({ name }) => `total.${name}` === target);
@@ -196,7 +202,7 @@ function expectShare(
 function expectClose(
   got: Numbers,
   want: Numbers,
-  { tolerance = 5e-6 }: Launch,
+  { tolerance = 0 }: Launch,
   what: (index: number) => string,
 ): void {
   expect(got.length).toBe(want.length);
@@ -224,7 +230,7 @@ function layOut(launch: Launch): Scene {
   const places = tensors.map((tensor) => layTensor(tensor, launch, arenas, number));
 
   const floats = rowFloats(layouts);
-  const scalars = Float32Array.from({ length: ROWS_AT + tensors.length * floats }, number);
+  const scalars = Float64Array.from({ length: ROWS_AT + tensors.length * floats }, number);
   scalars[COMMIT_AT] = refused ? 0 : 1;
   tensors.forEach(({ classIndex }, tensor) => {
     layouts[classIndex]?.scalarTypes.forEach((dtype, slot) => {
@@ -232,22 +238,13 @@ function layOut(launch: Launch): Scene {
     });
   });
 
-  const words = tensorRowWords(layouts) + 1;
-  const rows = new Uint32Array(tensors.length * words);
-  tensors.forEach((tensor, index) => {
-    const row = rows.subarray(index * words);
-    writeRow(row, tensor, layouts, places[index] as ReadonlyMap<string, Laid>);
-    row[TENSOR_ROW.scalars] = ROWS_AT + index * floats;
-  });
   const { chunks } = chunkTable(
     tensors.map(({ classIndex, dims }) => ({ view: (layouts[classIndex] as ClassLayout).view, dims })),
   );
   const stride = Math.max(0, ...work.kernels.map((kernel) => sharesOf(kernel).length));
   const contents: Contents = {
-    chunks: chunks.map((word, index) => (index % 4 === 0 ? word * words : word)),
-    tensors: rows,
     scalars,
-    partials: new Float32Array(Math.max(1, (chunks.length / 4) * stride)).fill(UNTOUCHED),
+    partials: new Float64Array(Math.max(1, (chunks.length / 4) * stride)).fill(UNTOUCHED),
     param: arenas.param.finish(),
     grad: arenas.grad.finish(),
     state: arenas.state.finish(),
@@ -265,7 +262,7 @@ function layTensor(
   const { classIndex, dims } = tensor;
   const { roles, totals } = launch.layouts[classIndex] as ClassLayout;
   const extents = extentsOf(kernelOf(launch, tensor));
-  const fill = (length: number) => Float32Array.from({ length }, number);
+  const fill = (length: number) => Float64Array.from({ length }, number);
   const laid = new Map<string, Laid>();
   for (const role of roles) {
     const extent = extents.get(role) ?? ELEMENT;
@@ -313,91 +310,41 @@ function joinBlocks(numbers: Numbers, { op, extent }: AxisTotal, dims: Dims): Fl
   });
 }
 
-function writeRow(
-  row: Uint32Array,
-  { classIndex, dims, inactive }: TestTensor,
-  layouts: readonly ClassLayout[],
-  places: ReadonlyMap<string, Laid>,
-): void {
-  const layout = layouts[classIndex] as ClassLayout;
-  row[TENSOR_ROW.classIndex] = classIndex;
-  row[TENSOR_ROW.flags] = inactive ? FLAGS.inactive : 0;
-  const order = [...layout.roles, ...layout.totals.map(({ name }) => `total.${name}`)];
-  order.forEach((role, index) => {
-    row[baseWord(index)] = (places.get(role) as Laid).at;
+/**
+ * The rows of all tensors, `words` each: a number at each word. `placeOf` says where a tensor or total is; `scalarsAt` where scalar rows
+ * begin.
+ */
+export function tensorRows(
+  { launch: { layouts, tensors }, places, floats }: Scene,
+  words: number,
+  placeOf: (laid: Laid, tensor: number, role: string) => number,
+): number[] {
+  return tensors.flatMap(({ classIndex, dims, inactive }, tensor) => {
+    const layout = layouts[classIndex] as ClassLayout;
+    const row = new Array<number>(words).fill(0);
+    row[TENSOR_ROW.classIndex] = classIndex;
+    row[TENSOR_ROW.flags] = inactive ? FLAGS.inactive : 0;
+    row[TENSOR_ROW.scalars] = ROWS_AT + tensor * floats;
+    const order = [...layout.roles, ...layout.totals.map(({ name }) => `total.${name}`)];
+    order.forEach((role, index) => {
+      row[baseWord(index)] = placeOf(places[tensor]?.get(role) as Laid, tensor, role);
+    });
+    if (layout.view === "vector") return row;
+    const { rows, count } = blocksOf(dims);
+    const sizes = {
+      row: dims.R,
+      b: dims.B,
+      col: dims.C,
+      d: dims.D,
+      "block.rows": rows,
+      "block.count": count,
+    };
+    for (const name of SIZES) row[sizeWord(layout, name)] = sizes[name];
+    return row;
   });
-  if (layout.view === "vector") return;
-  const { rows, count } = blocksOf(dims);
-  const sizes = { row: dims.R, b: dims.B, col: dims.C, d: dims.D, "block.rows": rows, "block.count": count };
-  for (const name of SIZES) row[sizeWord(layout, name)] = sizes[name];
 }
 
-/** Two dispatches, of fewer workgroups than there are chunks; gives all that may have been written. */
-async function run(
-  device: GPUDevice,
-  text: string,
-  { launch, contents, chunks, stride }: Scene,
-): Promise<Record<keyof Contents, Float32Array>> {
-  const { gradBesideParam = false } = launch;
-  const isAsked = text.includes(`override ${GRAD_BESIDE_PARAM}`);
-  const pipeline = await compile(
-    device,
-    text,
-    isAsked ? { [GRAD_BESIDE_PARAM]: Number(gradBesideParam) } : {},
-  );
-  const names = (Object.keys(contents) as (keyof Contents)[]).filter((name) =>
-    text.includes(`@binding(${KERNEL_BINDINGS[name]})`),
-  );
-  const buffers: GPUBuffer[] = [];
-  const make = (size: number, usage: number) => {
-    const buffer = device.createBuffer({ size, usage });
-    buffers.push(buffer);
-    return buffer;
-  };
-  const upload = (data: Float32Array | Uint32Array, usage: number) => {
-    const buffer = make(data.byteLength + (-data.byteLength & 15), usage | GPUBufferUsage.COPY_DST);
-    device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>);
-    return buffer;
-  };
-  const bound = names.map((name) => ({
-    name,
-    buffer: upload(contents[name], GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC),
-  }));
-  const encoder = device.createCommandEncoder();
-  const count = chunks.length / 4;
-  const half = Math.floor(count / 2);
-  for (const [from, to] of [
-    [0, half],
-    [half, count],
-  ] as const) {
-    const words: Record<string, number> = { first: from, count: to - from, stride };
-    const uniform = upload(
-      Uint32Array.from(LAUNCH, (name) => words[name] ?? 0),
-      GPUBufferUsage.UNIFORM,
-    );
-    const entries = [{ name: "launch" as const, buffer: uniform }, ...bound].map(({ name, buffer }) => ({
-      binding: KERNEL_BINDINGS[name],
-      resource: { buffer },
-    }));
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(Math.ceil((to - from) / 2));
-    pass.end();
-  }
-  const copies = bound.map(({ name, buffer }) => {
-    const copy = make(buffer.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
-    return { name, copy };
-  });
-  device.queue.submit([encoder.finish()]);
-  const after = Object.fromEntries(
-    Object.entries(contents).map(([name, data]) => [name, Float32Array.from(data)]),
-  ) as Record<keyof Contents, Float32Array>;
-  for (const { name, copy } of copies) {
-    await copy.mapAsync(GPUMapMode.READ);
-    after[name] = new Float32Array(copy.getMappedRange()).slice(0, contents[name].length);
-  }
-  for (const buffer of buffers) buffer.destroy();
-  return after;
+/** The chunks, their tensors given by the word at which each one's row begins. */
+export function chunksByWord({ chunks }: Scene, words: number): Uint32Array {
+  return chunks.map((word, index) => (index % 4 === 0 ? word * words : word));
 }

@@ -2,16 +2,16 @@
  * Multiply-adds for `fast` numerics: a product that only one addition or subtraction uses becomes part of it.
  *
  *     %3 = mul %0 %1                       (the product is not computed on its own)
- *     %4 = add %3 %2             ->        (f32x4.relaxed_madd %0 %1 %2)
- *     %5 = sub %2 %3             ->        (f32x4.relaxed_nmadd %0 %1 %2)
+ *     %4 = add %3 %2             ->        %0 * %1 + %2, rounded once
+ *     %5 = sub %2 %3             ->        %2 - %0 * %1
  *
  * Not for `%3 - %2`: it would cost a negation.
  */
 import { countUses, type Func, type Value, type ValueId } from "../../ir/module.ts";
 
-/** Which instruction takes the place of an op, and which values go in. */
+/** What takes the place of an addition or subtraction, and which values go in: `x * y + other`, or `other - x * y`. */
 export interface MultiplyAdd {
-  readonly instruction: "relaxed_madd" | "relaxed_nmadd";
+  readonly negated: boolean;
   readonly product: ValueId;
   readonly operands: readonly [ValueId, ValueId, ValueId];
 }
@@ -27,8 +27,7 @@ export function findMultiplyAdds(kernel: Func): Map<ValueId, MultiplyAdd> {
     const [product, other] = isLoneProduct(b) ? [b, a] : value.op === "add" && isLoneProduct(a) ? [a, b] : [];
     if (product === undefined || other === undefined) return;
     const [x, y] = (kernel.values[product] as Value).args as [ValueId, ValueId];
-    const instruction = value.op === "add" ? "relaxed_madd" : "relaxed_nmadd";
-    found.set(id, { instruction, product, operands: [x, y, other] });
+    found.set(id, { negated: value.op === "sub", product, operands: [x, y, other] });
   });
   return found;
 }

@@ -117,3 +117,15 @@ export function offsetOf(spans: readonly Span[], at: string): string {
 export function countOf(spans: readonly Span[]): string {
   return spans.flatMap(({ sizes }) => sizes).join(" * ") || "1u";
 }
+
+/**
+ * A total over `extent` of which each block of a slab's rows has numbers of its own: where the first block's number for index `i` lies,
+ * and how far apart those of the blocks are. `blocks` is how many there are.
+ */
+export function inBlocks(view: Walked, extent: Extent, i: string): { first: string; apart: string } {
+  const sizes = slabSizes(view, extent);
+  const apart = productOf(sizes);
+  return sizes.length === 0
+    ? { first: `${i} * blocks`, apart }
+    : { first: `${i} / ${apart} * blocks * ${apart} + ${i} % ${apart}`, apart };
+}

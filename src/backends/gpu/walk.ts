@@ -19,8 +19,6 @@ import {
   startReductions,
   type Walk,
 } from "./body.ts";
-import { WIDTH } from "./elements.ts";
-import { THREADS } from "./layout.ts";
 import { placeOf, placeRead, type Scope } from "./scope.ts";
 import { lineSizes, productOf, slabSizes } from "./spaces.ts";
 import { printTeams } from "./teams.ts";
@@ -33,13 +31,18 @@ export function printWalks(scope: Scope, space: Extent, outputs: readonly Output
   const teams = [...targets].map((extent): Walk => {
     const here = (output: Output) =>
       isOverAxes(output) && valueAt(scope.kernel, output.value).type.extent === extent;
-    return { scope, space, outputs: outputs.filter(here) };
+    return { scope, space, outputs: outputs.filter(here), wide: false };
   });
-  const map: Walk = { scope, space, outputs: outputs.filter((output) => !isOverAxes(output)) };
+  const map: Walk = {
+    scope,
+    space,
+    outputs: outputs.filter((output) => !isOverAxes(output)),
+    wide: scope.wide && space === ELEMENT,
+  };
   return [
     ...teams.flatMap(printTeams),
     ...(teams.some((walk) => readsWhat(map, walk))
-      ? ["", "storageBarrier(); // what was read above is written below"]
+      ? ["", `${scope.language.barrier} // what was read above is written below`]
       : []),
     ...(map.outputs.length > 0 ? printMap(map) : []),
   ];
@@ -55,30 +58,33 @@ function readsWhat(later: Walk, { scope, outputs }: Walk): boolean {
 }
 
 function printMap(walk: Walk): string[] {
-  const width = WIDTH[walk.scope.elements];
+  return ["", ...startReductions(walk), ...walk.scope.language.map(walk), ...printShares(walk)];
+}
+
+/** Place by place: threads next to each other take places next to each other, `width` at once. `before`: what each turn begins with. */
+export function printLoop(walk: Walk, width = 1, before: readonly string[] = []): string[] {
+  const { threads, loop } = walk.scope.language;
   const from = width === 1 ? "thread" : `${width}u * thread`;
   return [
-    "",
-    ...startReductions(walk),
-    `for (var i = first + ${from}; i < end; i += ${width * THREADS}u) {`,
-    ...indent([...printBody(walk), ...printStores(walk)]),
+    loop("i", `first + ${from}`, "end", `${width * threads}u`),
+    ...indent([...before, ...printBody(walk), ...printStores(walk)]),
     "}",
-    ...printShares(walk),
   ];
 }
 
 function printShares(walk: Walk): string[] {
   const { scope, outputs } = walk;
-  const shares = outputs.filter((output) => isShare(scope, output));
-  if (shares.length === 0) return [];
-  const stores = shares.map(
+  const { language, shares } = scope;
+  const own = outputs.filter((output) => isShare(scope, output));
+  if (own.length === 0) return [];
+  const stores = own.map(
     ({ target, value }) =>
-      `partials[chunk.w * launch.stride + ${scope.shares.get(target)}u] = ${resultOf(scope, value)}; // ${target}`,
+      `${language.table("partials")}[chunk.w * launch.stride + ${shares.get(target)}u] = ${resultOf(walk, value)}; // ${target}`,
   );
   return [
     "",
     "// This chunk's share of each total.",
-    ...finishReductions(walk, `thread, ${THREADS}u, 1u`),
+    ...finishReductions(walk, "thread", `${language.threads}u`, "1u"),
     "if (thread == 0u) {",
     ...indent(stores),
     "}",

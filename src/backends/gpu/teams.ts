@@ -9,7 +9,6 @@ import { axesOf, ELEMENT, type Extent } from "../../ir/extent.ts";
 import { valueAt } from "../../ir/module.ts";
 import { indent } from "../common/text.ts";
 import { finishReductions, printBody, startReductions, type Walk } from "./body.ts";
-import { THREADS } from "./layout.ts";
 import { type Place, placeOf } from "./scope.ts";
 import {
   countOf,
@@ -37,34 +36,36 @@ export function printTeams(walk: Walk): string[] {
     ? ["thread % lanes", "thread / lanes", "1u"]
     : ["thread / teams", "thread % teams", "teams"];
   const places = outputs.map((output) => placeOf(scope, output) as Place);
-  const stores = outputs.map(
-    ({ target, value }, index) =>
-      `axes[${places[index]?.base} + to + place] = ${scope.names[value]}; // ${target}`,
-  );
+  const { language } = scope;
+  const constant = (name: string, text: string) => language.constant("u32", name, text);
+  const stores = outputs.map(({ target, value }, index) => {
+    const text = language.store(walk, places[index] as Place, "to + place", scope.names[value] as string);
+    return `${text} // ${target}`;
+  });
   return [
     "",
     `{ // reductions to ${to}`,
     ...indent([
-      `let to = ${firstPlace(walk, to, places[0] as Place)};`,
-      `let places = ${countOf(kept)};`,
-      `let count = ${countOf(reduced)};`,
-      `let lanes = lanes_for(places, count, ${alongRows ? ROW_LANES : 1}u);`,
-      `let teams = ${THREADS}u / lanes;`,
-      `let lane = ${lane};`,
-      `let team = ${team};`,
-      "for (var at = 0u; at < places; at += teams) {",
+      constant("to", firstPlace(walk, to, places[0] as Place)),
+      constant("places", countOf(kept)),
+      constant("count", countOf(reduced)),
+      constant("lanes", `lanes_for(places, count, ${alongRows ? ROW_LANES : 1}u)`),
+      constant("teams", `${language.threads}u / lanes`),
+      constant("lane", lane),
+      constant("team", team),
+      language.loop("at", "0u", "places", "teams"),
       ...indent([
-        "let place = at + team;",
+        constant("place", "at + team"),
         ...startReductions(walk),
         "if (place < places) {",
         ...indent([
-          `let start = first + ${offsetOf(kept, "place")};`,
-          "for (var k = lane; k < count; k += lanes) {",
-          ...indent([`let i = start + ${offsetOf(reduced, "k")};`, ...printBody(walk)]),
+          constant("start", `first + ${offsetOf(kept, "place")}`),
+          language.loop("k", "lane", "count", "lanes"),
+          ...indent([constant("i", `start + ${offsetOf(reduced, "k")}`), ...printBody(walk)]),
           "}",
         ]),
         "}",
-        ...finishReductions(walk, `lane, lanes, ${apart}`),
+        ...finishReductions(walk, "lane", "lanes", apart),
         "if (place < places && lane == 0u) {",
         ...indent(stores),
         "}",

@@ -1,34 +1,35 @@
 /** What the printer has to know about one kernel: each value's job and name, and where its tensors are. */
 import { StepjitError } from "../../error.ts";
-import { ELEMENT, type Extent, isLevel } from "../../ir/extent.ts";
+import { type Extent, isLevel } from "../../ir/extent.ts";
 import { type Func, type Output, tensorName, type Value, type ValueId, valueAt } from "../../ir/module.ts";
 import { opInfo } from "../../ir/ops.ts";
 import { totalName } from "../../ir/spaces.ts";
 import { printType } from "../../ir/type.ts";
 import type { AxisTotal, ClassLayout } from "../backend.ts";
-import type { ElementType } from "./elements.ts";
-import { baseWord, type KernelBinding } from "./layout.ts";
-import { isTensor, nameAll } from "./names.ts";
+import { findMultiplyAdds, type MultiplyAdd } from "../common/multiply-add.ts";
+import type { Language } from "./language.ts";
+import { baseWord } from "./layout.ts";
+import { isTensor, type Names, nameAll } from "./names.ts";
 import { SPACES } from "./spaces.ts";
-import { spell } from "./spelling.ts";
 
 /**
  * - `input`: a number above elements: it is read where it is broadcast
  * - `uniform`: the same for all elements: read before the loops
  * - `alias`: another value's name, since only the extent differs
  * - `load`, `map`: loaded or computed at each place
+ * - `absorbed`: a product that a multiply-add computes
  * - `reduction`: accumulated
  */
-export type Part = "input" | "uniform" | "alias" | "load" | "map" | "reduction";
+export type Part = "input" | "uniform" | "alias" | "load" | "map" | "absorbed" | "reduction";
 
 /** A tensor, or a total over axes, that a kernel touches. */
 export interface Place {
   /** `param`, `state.exp_avg`, `total.local0`. */
   readonly role: string;
   readonly extent: Extent;
-  readonly binding: KernelBinding;
-  /** The variable that says where in its binding it begins. */
+  /** The variable that says where it begins, and one with several of its numbers, in a language that has such. */
   readonly base: string;
+  readonly pack: string;
   /** The word of the tensor row that says so. */
   readonly word: number;
   /** Set for totals. */
@@ -36,45 +37,65 @@ export interface Place {
 }
 
 export interface Scope {
+  readonly language: Language;
   readonly kernel: Func;
   readonly layout: ClassLayout;
   /** Whether what is stored, gradients excepted, obeys the commit flag. */
   readonly guarded: boolean;
-  /** Of variables over elements. */
-  readonly elements: ElementType;
+  /** Whether neighbouring elements are worked on together, as many as memory likes at once, where nothing is reduced to axes. */
+  readonly wide: boolean;
   readonly parts: readonly Part[];
   readonly names: readonly string[];
   /** By role, in the layout's order. */
   readonly places: ReadonlyMap<string, Place>;
   /** Which of a partial slot's numbers a total to a level is. */
   readonly shares: ReadonlyMap<string, number>;
+  /** By the number of the addition or subtraction. */
+  readonly multiplyAdds: ReadonlyMap<ValueId, MultiplyAdd>;
 }
 
-export function makeScope(kernel: Func, layout: ClassLayout, guarded: boolean, elements: ElementType): Scope {
-  if (layout.dtype !== "f32")
+/** Throws `unsupported`. */
+export function makeScope(
+  language: Language,
+  kernel: Func,
+  layout: ClassLayout,
+  { guarded, wide }: Pick<Scope, "guarded" | "wide">,
+): Scope {
+  if (!language.dtypes.includes(layout.dtype))
     throw new StepjitError(
       "unsupported",
-      `${layout.name}: the webgpu backend works on float32 elements only`,
+      `${layout.name}: the ${language.backend} backend works on float32 elements only`,
     );
-  const parts = kernel.values.map((value) => partOf(value, kernel, layout));
+  const multiplyAdds = language.multiplyAdd ? findMultiplyAdds(kernel) : new Map<ValueId, MultiplyAdd>();
+  const absorbed = new Set([...multiplyAdds.values()].map(({ product }) => product));
+  const parts = kernel.values.map((value, id) =>
+    absorbed.has(id) ? "absorbed" : partOf(value, kernel, layout, language),
+  );
   const order = [...layout.roles, ...layout.totals.map(({ name }) => `total.${name}`)];
-  const names = nameAll(kernel, order, (id) => parts[id] === "alias");
+  const names = nameAll(kernel, order, language.taken, (id) => parts[id] === "alias");
   const shares = kernel.outputs.filter(
     ({ target, value }) => totalName(target) !== undefined && isLevel(valueAt(kernel, value).type.extent),
   );
   return {
+    language,
     kernel,
     layout,
     guarded,
-    elements,
+    wide,
     parts,
     names: names.values,
-    places: placesOf(kernel, layout, order, names.bases),
+    places: placesOf(kernel, layout, order, names),
     shares: new Map(shares.map(({ target }, index) => [target, index])),
+    multiplyAdds,
   };
 }
 
-function partOf(value: Value, kernel: Func, { name, dtype, view }: ClassLayout): Part {
+function partOf(
+  value: Value,
+  kernel: Func,
+  { name, dtype, view }: ClassLayout,
+  { backend, spell }: Language,
+): Part {
   const { type, op } = value;
   const { rule } = opInfo(op);
   const from = kernel.values[value.args[0] ?? -1];
@@ -84,12 +105,12 @@ function partOf(value: Value, kernel: Func, { name, dtype, view }: ClassLayout):
     if (isTensor(value)) return "load";
     if (rule === "broadcast" && from && !isLevel(from.type.extent)) return "alias";
     if (rule === "broadcast" && (from?.op === "const" || from?.op === "scalar")) return "uniform";
-    if (spell(op, []) !== undefined) return "map";
+    if (spell(op, [], dtype) !== undefined) return "map";
   }
   const what = op === "broadcast" ? `${op} of ${from?.op}` : op;
   throw new StepjitError(
     "unsupported",
-    `the webgpu backend has no ${what} that gives ${printType(type)} in a kernel over ${dtype} elements of a ${view} (${name})`,
+    `the ${backend} backend has no ${what} that gives ${printType(type)} in a kernel over ${dtype} elements of a ${view} (${name})`,
   );
 }
 
@@ -97,7 +118,7 @@ function placesOf(
   kernel: Func,
   layout: ClassLayout,
   order: readonly string[],
-  bases: ReadonlyMap<string, string>,
+  names: Names,
 ): Map<string, Place> {
   const touched = new Map<string, Extent>();
   for (const value of kernel.values) if (isTensor(value)) touched.set(tensorName(value), value.type.extent);
@@ -115,18 +136,13 @@ function placesOf(
       return {
         role,
         extent,
-        binding: bindingOf(role, extent),
-        base: bases.get(role) as string,
+        base: names.bases.get(role) as string,
+        pack: names.packs.get(role) as string,
         word: baseWord(order.indexOf(role)),
         ...(total && { total }),
       };
     });
   return new Map(places.map((place) => [place.role, place]));
-}
-
-function bindingOf(role: string, extent: Extent): KernelBinding {
-  if (role === "param" || role === "grad") return role;
-  return role.startsWith("state.") && extent === ELEMENT ? "state" : "axes";
 }
 
 /** The place that an output goes to; undefined for a share of a total to a level. */
