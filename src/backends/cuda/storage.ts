@@ -2,17 +2,12 @@
 import { StepjitError } from "../../error.ts";
 import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
 import type { FloatArray, Storage } from "../backend.ts";
+import { VECTOR_BYTES } from "./layout.ts";
 import type { Memory } from "./memory.ts";
 import type { Address } from "./native/device.ts";
 
-/** Bytes that are uploaded at once: pinned memory is scarce. */
-const PIECE_BYTES = 4 * 2 ** 20;
-
 /** Elements that are uploaded where memory is filled; the device multiplies them. */
 const FILL_ELEMENTS = 8192;
-
-/** Kernels take 16 bytes at once where all tensors of a parameter begin at a multiple of that. */
-const VECTOR_BYTES = 16n;
 
 export class CudaStorage implements Storage {
   readonly memory: Memory;
@@ -21,6 +16,7 @@ export class CudaStorage implements Storage {
   readonly visible = false;
   /** Whether the memory belongs to somebody else. */
   readonly isForeign: boolean;
+  /** Whether kernels may take VECTOR_BYTES at once. */
   readonly isAligned: boolean;
   #address: Address | undefined;
   readonly #release: (() => void) | undefined;
@@ -31,7 +27,7 @@ export class CudaStorage implements Storage {
     this.dtype = dtype;
     this.length = length;
     this.isForeign = release === undefined;
-    this.isAligned = address % VECTOR_BYTES === 0n;
+    this.isAligned = address % BigInt(VECTOR_BYTES) === 0n;
     this.#address = address;
     this.#release = release;
   }
@@ -65,10 +61,7 @@ export class CudaStorage implements Storage {
   write(data: FloatArray): void {
     const List = listOf(this.dtype);
     const numbers = data instanceof List ? data : List.from(data);
-    const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, this.#bytes);
-    const { address } = this;
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES)
-      this.memory.device.upload(address + BigInt(at), bytes.subarray(at, at + PIECE_BYTES));
+    this.memory.device.upload(this.address, new Uint8Array(numbers.buffer, numbers.byteOffset, this.#bytes));
   }
 
   fill(value: number): void {

@@ -13,6 +13,11 @@ export type Call =
   | { readonly kind: "launch"; readonly text: string; readonly grid: number; readonly params: Uint8Array }
   | { readonly kind: "download"; readonly bytes: number };
 
+interface ListOf<T> {
+  new (buffer: ArrayBuffer, offset: number, length: number): T;
+  readonly BYTES_PER_ELEMENT: number;
+}
+
 export class FakeDevice {
   readonly stream = 5n;
   /** Since the last `take`. */
@@ -38,23 +43,20 @@ export class FakeDevice {
   }
 
   /** Device memory itself. */
-  at<T>(
-    List: new (buffer: ArrayBuffer, offset: number, length: number) => T,
-    address: bigint,
-    length: number,
-  ): T {
-    return new List(this.#bytes.buffer as ArrayBuffer, this.#offset(address), length);
+  at<T>(List: ListOf<T>, address: bigint, length: number): T {
+    const offset = this.#offset(address, length * List.BYTES_PER_ELEMENT);
+    return new List(this.#bytes.buffer as ArrayBuffer, offset, length);
   }
 
-  #offset(address: bigint): number {
-    for (const [start, bytes] of this.allocated)
-      if (address >= start && address < start + BigInt(bytes)) return Number(address - BASE);
+  /** Where so many bytes begin; they have to lie in one allocation. */
+  #offset(address: bigint, bytes: number): number {
+    for (const [start, size] of this.allocated)
+      if (address >= start && address + BigInt(bytes) <= start + BigInt(size)) return Number(address - BASE);
     throw new RangeError(`illegal address ${address}`);
   }
 
   #range(address: bigint, bytes: number): Uint8Array {
-    const from = this.#offset(address);
-    this.#offset(address + BigInt(bytes - 1));
+    const from = this.#offset(address, bytes);
     return this.#bytes.subarray(from, from + bytes);
   }
 
@@ -93,7 +95,6 @@ export class FakeDevice {
   }
 
   fill(to: bigint, word: number, words: number): void {
-    this.#range(to, 4 * words);
     this.at(Uint32Array, to, words).fill(word);
     this.calls.push({ kind: "fill" });
   }

@@ -146,10 +146,39 @@ describe("over two vectors and a matrix", () => {
     expect([...fake.at(Float64Array, launch.partials, 15)]).toEqual(new Array(15).fill(0));
   });
 
-  test("regions do not overlap", () => {
-    const launch = step(runner);
-    const starts = ADDRESS_NAMES.filter((name) => !["totals", "records", "hypers"].includes(name)); // which are empty
-    expect(new Set(starts.map((name) => launch[name])).size).toBe(starts.length);
+  test("regions do not overlap, nor do totals over axes", () => {
+    const matrices = [100, 100].map((R) => ({ A: 1, R, B: 1, C: 5, D: 1 }));
+    const sizes = [...matrices, ...Array.from({ length: 50 }, () => 16384 * 2)];
+    const numbers = {
+      totals: [{ name: "a", level: "param" } as const, { name: "b", level: "step" } as const],
+      records: ["a", "b", "c"],
+      hypers: ["a"],
+    };
+    const phases = [{ kernel: "k", totals: 4 }];
+    const launch = step(backend.prepare(tablesOf({ sizes, groups: 40, numbers, phases }, compile)));
+    const totalOf = (tensor: number) =>
+      fake.at(
+        BigUint64Array,
+        launch.tensors + BigInt(8 * (14 * tensor + TENSOR_ROW.bases + 3)),
+        1,
+      )[0] as bigint;
+    const regions: [bigint, number][] = [
+      [launch.chunks, 16 * 102],
+      [launch.rows, 16 * 2 * 52],
+      [launch.hypers, 16 * 40],
+      [launch.tensors, 8 * 14 * 52],
+      [launch.scalars, 8 * (16 + 4 * 52)],
+      [launch.totals, 8 * 2 * 52],
+      [launch.records, 8 * 3 * 52],
+      [launch.partials, 8 * 4 * 102],
+      [totalOf(0), 8 * 100],
+      [totalOf(1), 8 * 100],
+    ];
+    for (const [start, bytes] of regions) fake.at(Uint8Array, start, bytes).fill(1); // throws where it is not ours
+    regions.sort(([a], [b]) => Number(a - b));
+    regions.forEach(([start, bytes], index) => {
+      expect(regions[index + 1]?.[0] ?? 2n ** 64n).toBeGreaterThanOrEqual(start + BigInt(bytes));
+    });
     for (const name of ADDRESS_NAMES) expect(launch[name] % 256n).toBe(0n);
   });
 
@@ -176,6 +205,13 @@ describe("over two vectors and a matrix", () => {
       expect(kinds(calls)).toEqual(["upload", "launch"]);
       expect(calls[0]).toMatchObject({ to: first.tensors });
     }
+  });
+
+  test("tables without news between others are left out", () => {
+    step(runner);
+    runner.setRows([row(0), row(1)]);
+    runner.launch(0, 1);
+    expect(kinds(fake.take())).toEqual(["upload", "upload", "launch"]);
   });
 
   test("what the device wrote among the scalars is written over by the next step", () => {
@@ -220,9 +256,9 @@ describe("over two vectors and a matrix", () => {
     storages[2]?.[1]?.free();
     expect(() => step(runner)).toThrow(disposed('the gradient of "p2" was disposed'));
     runner.setActive(2, false);
-    step(runner);
     storages[2]?.[2]?.free();
     storages[2]?.[0]?.free();
+    step(runner);
     runner.setActive(2, true);
     expect(() => step(runner)).toThrow(disposed('parameter "p2" was disposed'));
     expect(() => runner.bind(2, 0, storages[2]?.[0] as Storage)).toThrow(disposed("given back"));
@@ -387,14 +423,16 @@ describe("what the device remembers", () => {
     ["the same names", ["a", "b"], ["a", "b"], [5, 5]],
     ["other names", ["c", "b", "a"], ["a", "d", "b"], [5, 5, 5, 5]],
     ["none", ["c"], [], [5]],
+    ["more parameters", ["a"], ["a"], Array.from({ length: 100 }, () => 5)],
   ])("is taken over by another plan: %s", async (_, before, after, sizes) => {
     const old = prepare(before);
     before.forEach((name, i) => {
       for (const tensor of [0, 1, 2]) old.writeRecord(tensor, name, 10 * tensor + i + 1);
     });
-    const told = await old.settle();
     const next = prepare(after, sizes);
+    if (after.includes("a")) next.writeRecord(0, "a", 99);
     next.inherit(old);
+    const told = await old.settle();
     old.dispose();
     const expected = sizes.map((_, tensor) =>
       Object.fromEntries(after.map((name) => [name, told[tensor]?.[name] ?? 0])),
