@@ -31,6 +31,13 @@ export interface Mark {
   dispose(): void;
 }
 
+/** All that a device needs of others. */
+export interface Libraries {
+  readonly koffi: typeof Koffi;
+  readonly driver: Driver;
+  readonly nvrtc: Nvrtc;
+}
+
 export interface DeviceOptions {
   /** CUDA's number of the GPU. Default 0. */
   readonly index?: number;
@@ -95,19 +102,11 @@ export class Device {
 
   /** Throws `unsupported` where a package, a library or a GPU is missing, saying what was looked for. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    const koffi = await loadKoffi();
-    const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
-    const driver = new Driver(openLibrary(koffi, DRIVER), text);
-    const nvrtc = new Nvrtc(openLibrary(koffi, NVRTC));
-    return new Device(koffi, driver, nvrtc, options);
+    return new Device(await loadLibraries(), options);
   }
 
-  private constructor(
-    koffi: typeof Koffi,
-    driver: Driver,
-    nvrtc: Nvrtc,
-    { index = 0, stream }: DeviceOptions,
-  ) {
+  /** Throws `unsupported` where there is no such GPU. */
+  constructor({ koffi, driver, nvrtc }: Libraries, { index = 0, stream }: DeviceOptions = {}) {
     this.driver = driver;
     this.#nvrtc = nvrtc;
     this.#index = index;
@@ -419,6 +418,14 @@ function find(driver: Driver, index: number): number {
   }
   if (index >= count) throw missing(`there is no GPU ${index}: the driver knows ${count}`);
   return driver.number("cuDeviceGet", index);
+}
+
+/** Throws `unsupported` where a package or a library is missing, saying what was looked for. */
+export async function loadLibraries(): Promise<Libraries> {
+  const koffi = await loadKoffi();
+  const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
+  const driver = new Driver(openLibrary(koffi, DRIVER), text);
+  return { koffi, driver, nvrtc: new Nvrtc(openLibrary(koffi, NVRTC)) };
 }
 
 async function loadKoffi(): Promise<typeof Koffi> {
