@@ -240,14 +240,13 @@ export class Device {
   download(from: Address, bytes: number): Promise<ArrayBuffer> {
     return new Promise((resolve, reject) => {
       const take = (slot: Slot) => {
-        slot.isHeld = true;
-        this.#reached(slot.event)
-          .then(() => {
-            const copy = slot.bytes.slice(0, bytes).buffer as ArrayBuffer;
-            this.pinned.release(slot);
-            return copy;
-          })
-          .then(resolve, reject);
+        const fetch = () => {
+          resolve(slot.bytes.slice(0, bytes).buffer as ArrayBuffer);
+          this.pinned.release(slot);
+        };
+        slot.fetch = fetch;
+        const isWanted = () => slot.fetch === fetch; // unless somebody who needed the slot has seen to it
+        this.#reached(slot.event, isWanted).then(() => isWanted() && fetch(), reject);
       };
       this.#do({ kind: "download", from, bytes, take });
     });
@@ -288,7 +287,10 @@ export class Device {
     this.check();
   }
 
-  /** What `work` would enqueue, listed instead. If it throws, nothing is left of it. */
+  /**
+   * What `work` would enqueue, listed instead. If it throws, that is enqueued piece by piece, and thrown again: whoever asked for it goes
+   * on as if it were done.
+   */
   list(work: () => void): Work[] {
     this.check();
     if (this.#listed) throw new StepjitError("unsupported", "cuda: a graph was run within a graph's run");
@@ -296,6 +298,11 @@ export class Device {
     this.#listed = listed;
     try {
       work();
+    } catch (error) {
+      this.#listed = undefined;
+      for (const one of listed) this.#do(one);
+      this.#freeListed();
+      throw error;
     } finally {
       this.#listed = undefined;
     }
@@ -340,6 +347,10 @@ export class Device {
   /** A graph was launched; what it leaves behind is given back. */
   afterGraph(): void {
     this.#counts.graphLaunches++;
+    this.#freeListed();
+  }
+
+  #freeListed(): void {
     for (const address of this.#toFree.splice(0)) this.#free(address);
   }
 
@@ -378,8 +389,8 @@ export class Device {
   }
 
   /** Polled: a thread of its own that waits would cost more than the wait. */
-  async #reached(event: bigint): Promise<void> {
-    for (let asked = 0; ; asked++) {
+  async #reached(event: bigint, isWanted = () => true): Promise<void> {
+    for (let asked = 0; isWanted(); asked++) {
       this.#enter();
       const code = this.driver.ask("cuEventQuery", event);
       if (code === CUDA_SUCCESS) return;

@@ -46,7 +46,7 @@ export class Graph {
     return this.#captures;
   }
 
-  /** Takes the steps in `work`, which must not wait for any. What it throws is thrown, and then nothing was launched. */
+  /** Takes the steps in `work`, which must not wait for any. What it throws is thrown; then its steps were launched one by one. */
   run(work: () => void): void {
     const listed = this.#device.list(work);
     if (listed.length === 0) return;
@@ -64,6 +64,7 @@ export class Graph {
     const { driver, pinned } = this.#device;
     for (const { executable, slots, done } of this.#instances.splice(0)) {
       driver.call("cuEventSynchronize", done.event);
+      fetchAll(slots);
       driver.call("cuGraphExecDestroy", executable);
       for (const slot of [...slots, done]) pinned.free(slot);
     }
@@ -81,12 +82,13 @@ export class Graph {
     if (!isFree(oldest)) {
       pinned.waits++;
       driver.call("cuEventSynchronize", oldest.done.event);
+      fetchAll(oldest.slots);
     }
     this.#instances.push(this.#instances.shift() as Instance);
     return oldest;
 
     function isFree({ done, slots }: Instance): boolean {
-      return pinned.isDone(done) && slots.every(({ isHeld }) => !isHeld);
+      return pinned.isDone(done) && slots.every(({ fetch }) => !fetch);
     }
   }
 
@@ -138,4 +140,9 @@ export class Graph {
     });
     this.#device.afterGraph();
   }
+}
+
+/** What was copied there is read now: who asked for it has not come to it yet. */
+function fetchAll(slots: readonly Slot[]): void {
+  for (const slot of slots) slot.fetch?.();
 }
