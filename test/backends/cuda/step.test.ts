@@ -136,13 +136,13 @@ describeOnCuda("a step", () => {
       expected = expected.map((param, k) => descended(param, values[k] as List, lr));
     };
     for (let i = 0; i < 6; i++) await run(i / 8);
-    expect(graph.captures).toBe(2); // the first step fills memory, too
+    expect(graph.captures).toBe(1); // the first step fills memory, too, and is run as it is
     const { graphLaunches } = gpu.device.counts;
     await run(1);
     expect(gpu.device.counts.graphLaunches).toBe(graphLaunches + 1);
     grads[1]?.write(f32(3000, 5));
     await run(0.5);
-    expect(graph.captures).toBe(2);
+    expect(graph.captures).toBe(1);
     grads[0] = gpu.tensor(f32(5, 6), [5]);
     await run(0.25);
     await run(0.25);
@@ -192,9 +192,9 @@ describeOnCuda("a step", () => {
     const { values, state, skipped } = eager;
     expect(graphed).toMatchObject({ values, state, skipped });
     expect(eager.graphLaunches).toBe(0);
-    expect(graphed.graphLaunches).toBe(9);
+    expect(graphed.graphLaunches).toBe(6); // the first steps upload other tables, too
     expect(graphed.launches).toBe(eager.launches);
-    expect(graphed.captures).toBeLessThanOrEqual(3);
+    expect(graphed.captures).toBe(1);
   });
 
   test("is taken even where what else a graph is to run throws", async () => {

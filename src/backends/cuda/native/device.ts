@@ -300,8 +300,7 @@ export class Device {
       work();
     } catch (error) {
       this.#listed = undefined;
-      for (const one of listed) this.#do(one);
-      this.#freeListed();
+      this.doListed(listed);
       throw error;
     } finally {
       this.#listed = undefined;
@@ -342,6 +341,12 @@ export class Device {
         work.take(slot);
       }
     }
+  }
+
+  /** Enqueues what was listed, piece by piece. */
+  doListed(listed: readonly Work[]): void {
+    for (const one of listed) this.#do(one);
+    this.#freeListed();
   }
 
   /** A graph was launched; what it leaves behind is given back. */

@@ -27,10 +27,12 @@ interface Instance {
  *     }
  *
  * The driver gets a whole step, or several, with one call; that pays where a step has several launches (clipping, Adafactor). The work is
- * captured when it is first seen, and again where it changes: other gradients, another plan. Hyperparameters are numbers in what is uploaded.
+ * captured when it is seen for the second time, and again where it changes: other gradients, another plan. Hyperparameters are numbers in
+ * what is uploaded.
  */
 export class Graph {
   readonly #device: Device;
+  /** Of the work that was seen last. */
   #shape = "";
   #captures = 0;
   /** The one that was launched longest ago comes first. */
@@ -52,10 +54,13 @@ export class Graph {
     if (listed.length === 0) return;
     const shape = listed.map(shapeOf).join("\n");
     if (shape !== this.#shape) {
+      // Seen for the first time, and maybe the last: what fills memory at the start. Its kernels are loaded by it, too.
       this.dispose();
       this.#shape = shape;
-      this.#captures++;
+      this.#device.doListed(listed);
+      return;
     }
+    if (this.#instances.length === 0) this.#captures++;
     this.#launch(this.#instanceFor(listed), listed);
   }
 
@@ -95,12 +100,14 @@ export class Graph {
   #capture(listed: readonly Work[]): Instance {
     const device = this.#device;
     const { driver, pinned, stream } = device;
-    const slots: Slot[] = [];
-    const slotFor = (bytes: number) => {
-      const slot = pinned.allocate(bytes);
-      slots.push(slot);
-      return slot;
-    };
+    // Nothing may be allocated while a stream is captured.
+    const slots = listed.flatMap((work) => {
+      if (work.kind === "upload") return [pinned.allocate(work.bytes.length)];
+      return work.kind === "download" ? [pinned.allocate(work.bytes)] : [];
+    });
+    const done = pinned.allocate(8);
+    let next = 0;
+    const slotFor = () => slots[next++] as Slot;
     driver.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL);
     const graph = captured(() => {
       for (const work of listed)
@@ -108,7 +115,7 @@ export class Graph {
     });
     const executable = driver.make("cuGraphInstantiateWithFlags", graph, 0);
     driver.call("cuGraphDestroy", graph);
-    return { executable, slots, done: pinned.allocate(8) };
+    return { executable, slots, done };
 
     /** A capture is ended whatever happens: else the stream would be of no use. */
     function captured(enqueue: () => void): bigint {

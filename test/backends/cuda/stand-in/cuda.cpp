@@ -52,6 +52,7 @@ enum Code {
   NOT_READY = 600,
   ILLEGAL_ADDRESS = 700,
   LAUNCH_FAILED = 719,
+  STREAM_CAPTURE_UNSUPPORTED = 900,
   STREAM_CAPTURE_INVALIDATED = 901,
 };
 
@@ -70,6 +71,7 @@ const std::map<int, const char*> NAMES = {
     {NOT_READY, "CUDA_ERROR_NOT_READY"},
     {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+    {STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
     {STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"},
 };
 
@@ -115,6 +117,7 @@ std::map<std::string, Failure> failures;
 std::map<int, int> attributes = {{MULTIPROCESSORS, 2}, {MAJOR, 9}, {MINOR, 0}};
 int devices = 1;
 int broken = SUCCESS;
+int capturing = 0;
 bool isInitialized = false, isCurrent = false;
 uint32_t order = getenv("STANDIN_ORDER") ? atoi(getenv("STANDIN_ORDER")) : 0;
 uint64_t handles = 0, blocksRun = 0, launchesRun = 0;
@@ -308,6 +311,7 @@ int cuMemGetInfo_v2(size_t* free, size_t* total) {
 
 int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
   ENTER();
+  if (capturing) return STREAM_CAPTURE_UNSUPPORTED;
   if (bytes == 0) return INVALID_VALUE;
   if (bytes > TOTAL_MEMORY) return OUT_OF_MEMORY;
   void* memory;
@@ -333,6 +337,7 @@ int cuMemFree_v2(uint64_t address) {
 
 int cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
   ENTER();
+  if (capturing) return STREAM_CAPTURE_UNSUPPORTED;
   *memory = malloc(bytes);
   if (!*memory) return OUT_OF_MEMORY;
   memset(*memory, POISON, bytes);
@@ -393,6 +398,7 @@ int cuStreamBeginCapture_v2(Stream* stream, int) {
   ENTER();
   if (stream->capturing) return STREAM_CAPTURE_INVALIDATED;
   stream->capturing = make<Graph>();
+  capturing++;
   return SUCCESS;
 }
 
@@ -400,6 +406,7 @@ int cuStreamEndCapture(Stream* stream, Graph** graph) {
   ENTER();
   *graph = stream->capturing;
   stream->capturing = nullptr;
+  capturing--;
   return *graph ? SUCCESS : STREAM_CAPTURE_INVALIDATED;
 }
 
@@ -451,6 +458,7 @@ int cuEventRecord(Event* event, Stream* stream) {
 /* A little is done each time, so that an event is not reached when it is first asked about. */
 int cuEventQuery(Event* event) {
   ENTER();
+  if (capturing) return STREAM_CAPTURE_UNSUPPORTED;
   if (event->isDone) return SUCCESS;
   if (!queue.empty()) advance();
   return broken != SUCCESS ? broken : NOT_READY;
