@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { type Cuda, type CudaOptions, cuda } from "../../../src/cuda.ts";
 import { sayLeftOut } from "../../left-out.ts";
-import { standIn, whyNot } from "./stand-in/build.ts";
+import { isStandIn, standIn, whyNot } from "./stand-in/build.ts";
 
 /** Why there is neither, if so. */
 const missing = await find();
@@ -34,6 +34,14 @@ export function describeOnCuda(name: string, tests: () => void): void {
     });
     tests();
   });
+}
+
+/** A describe of tests that set the stand-in to something. On a machine with a GPU they are left out, which is said. */
+export function describeOnStandIn(name: string, tests: () => void): void {
+  if (missing === undefined && !isStandIn()) {
+    sayLeftOut(name, "there is a GPU: these tests are of the stand-in for one");
+    describe.skip(name, tests);
+  } else describeOnCuda(name, tests);
 }
 
 /** The same for tests that are no describe of their own. */

@@ -10,6 +10,7 @@ export interface StandIn {
   readonly libnvrtc: string;
 }
 
+const root = fileURLToPath(new URL("../../../../node_modules/.cache/stepjit-stand-in", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
 const LIBRARIES = { "libcuda.so.1": ["cuda.cpp", "block.cpp"], "libnvrtc.so.12": ["nvrtc.cpp"] } as const;
 const HEADERS = ["block.h", "cubin.h", "kernel.h"];
@@ -29,7 +30,6 @@ export function standIn(): StandIn {
   const sources = [...Object.values(LIBRARIES).flat(), ...HEADERS];
   const hash = createHash("sha256");
   for (const source of sources) hash.update(readFileSync(join(here, source)));
-  const root = fileURLToPath(new URL("../../../../node_modules/.cache/stepjit-stand-in", import.meta.url));
   const folder = join(root, hash.digest("hex").slice(0, 16));
   if (!existsSync(folder)) build(folder);
   process.env.STANDIN_KERNEL_H = join(here, "kernel.h");
@@ -37,6 +37,11 @@ export function standIn(): StandIn {
   process.env.STEPJIT_LIBCUDA = join(folder, "libcuda.so.1");
   process.env.STEPJIT_LIBNVRTC = join(folder, "libnvrtc.so.12");
   return { libcuda: process.env.STEPJIT_LIBCUDA, libnvrtc: process.env.STEPJIT_LIBNVRTC };
+}
+
+/** Whether this process has the stand-in as its libcuda. */
+export function isStandIn(): boolean {
+  return process.env.STEPJIT_LIBCUDA?.startsWith(root) === true;
 }
 
 /** Elsewhere first: another process may do the same. */
