@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { format, promisify } from "node:util";
 import { afterAll, describe, expect, test, vi } from "vitest";
+import { isCudaOffered } from "./backends/cuda/cuda.ts";
 import { isOffered, openGpu } from "./backends/webgpu/gpu.ts";
 import { END, type Sample, samplesOf } from "./samples.ts";
 
@@ -130,13 +131,15 @@ describe.each(documents.map((one) => [one.document, one] as const))("%s", (docum
 
   for (const { title, file, code, path, prints } of samples) {
     const onGpu = code.includes("stepjit/webgpu");
+    const name = `${document}, ${title}`;
+    const isMissing = (onGpu && !isOffered(name)) || (code.includes("stepjit/cuda") && !isCudaOffered(name));
     if (file?.endsWith(".test.ts"))
       describe(title, async () => {
         vi.resetModules();
         await import(path);
       });
     else
-      test.skipIf(onGpu && !isOffered(`${document}, ${title}`))(title, async () => {
+      test.skipIf(isMissing)(title, async () => {
         const close = onGpu ? openGpu() : () => {};
         const found = await run(path).finally(close);
         prints.forEach((expected, index) => {

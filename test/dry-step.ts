@@ -1,12 +1,17 @@
 /** Steps over the tensors of real models, without their elements. */
 import { readFileSync } from "node:fs";
+import { CudaGenerator } from "../src/backends/cuda/generator.ts";
 import { DryBackend } from "../src/backends/dry/dry.ts";
 import { WatGenerator } from "../src/backends/wasm/generator.ts";
 import { WgslGenerator } from "../src/backends/webgpu/generator.ts";
 import { type CompileOptions, compileStep, type Optimizer, type Step, type Tensor } from "../src/index.ts";
 import { makeTensor } from "../src/make-tensor.ts";
 
-const GENERATORS = { wasm: () => new WatGenerator(true), webgpu: () => new WgslGenerator() };
+const GENERATORS = {
+  wasm: () => new WatGenerator(true),
+  webgpu: () => new WgslGenerator(),
+  cuda: () => new CudaGenerator(),
+};
 
 export type DryTarget = keyof typeof GENERATORS;
 

@@ -39,7 +39,7 @@ const NOTE = /(?:;;|\/\/) (?:%\d+ = ([\w.]+).*|([\w.']+) = %\d+)$/;
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
 
-for (const target of ["wasm", "webgpu"] as const)
+for (const target of ["wasm", "webgpu", "cuda"] as const)
   describe.each(Object.entries(STEPS))(`%s on ${target}`, (_, make) => {
     const { step } = make(target);
     const data = dataOf(step);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { isCudaOffered } from "../backends/cuda/cuda.ts";
 import { isOffered, openGpu } from "../backends/webgpu/gpu.ts";
 import { fileOf, freshFile, run } from "./support.ts";
 
@@ -40,6 +41,13 @@ describe("bench", () => {
     const { code, out } = await run(...args).finally(close);
     expect(code).toBe(0);
     expect(JSON.parse(out).profile).toMatchObject({ backend: "wgsl", clock: "device" });
+  });
+
+  test.skipIf(!isCudaOffered("stepjit bench"))("times a CUDA device by its own clock", async () => {
+    const args = ["bench", "AdamW", "--params", model, "--backend", "cuda", "--steps", "2", "--json"];
+    const { code, out } = await run(...args);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).profile).toMatchObject({ backend: "cuda", clock: "device" });
   });
 
   test("refuses what is no number of steps", async () => {

@@ -20,12 +20,15 @@ describe("inspect", () => {
     }
   });
 
-  test("needs no GPU for a GPU's kernels", async () => {
+  test.each([
+    ["webgpu", "@compute"],
+    ["cuda", "__global__"],
+  ])("needs no GPU for a GPU's kernels: %s", async (backend, word) => {
     const { code, out } = await run(
-      ...["inspect", "Adafactor", "--params", "gpt2-small", "--backend", "webgpu", "--stage", "text"],
+      ...["inspect", "Adafactor", "--params", "gpt2-small", "--backend", backend, "--stage", "text"],
     );
     expect(code).toBe(0);
-    expect(out).toContain("@compute");
+    expect(out).toContain(word);
   });
 
   test("takes options of the optimizer and of the step", async () => {
@@ -91,7 +94,7 @@ describe("what cannot be inspected is refused with 2 and a reason", () => {
     ],
     [["SGD"], "required option '--params <set>' not specified"],
     [["SGD", "--params", "none.json"], "none.json cannot be read"],
-    [["SGD", "--params", model, "--backend", "cpu"], "Allowed choices are wasm, webgpu"],
+    [["SGD", "--params", model, "--backend", "cpu"], "Allowed choices are wasm, webgpu, cuda"],
     [["SGD", "--params", model, "--stage", "ast"], "Allowed choices are module, simplify"],
     [
       ["SGD", "--params", model, "--option", "momentum"],

@@ -167,7 +167,7 @@ describe("what cannot be recorded or compared is refused with 2, and nothing is 
     [
       "a backend that is an object's own",
       '{"version":1,"entries":[{"optimizer":"SGD","params":"mlp-small","backend":"__proto__"}]}',
-      "entry 0: backend is one of wasm, webgpu",
+      "entry 0: backend is one of wasm, webgpu, cuda",
     ],
   ])("%s", async (_, text, reason) => {
     writeFileSync(file, text);
