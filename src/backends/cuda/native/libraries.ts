@@ -57,13 +57,13 @@ export function openLibrary(koffi: typeof Koffi, wanted: Wanted): Library {
     } catch (error) {
       tried.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
     }
-  const searched = process.env[variable] ? [] : wanted.folders.map((folder) => `  ${folder}: not there`);
+  const searched = process.env[variable] ? [] : wanted.folders.map((folder) => `  ${folder}: none there`);
   throw new StepjitError(
     "unsupported",
     [
       `cuda: ${what} was not found. Tried:`,
       ...tried,
-      ...searched.filter((line) => !tried.some((other) => other.startsWith(line.replace(": not there", "")))),
+      ...searched.filter((line) => !tried.some((other) => other.startsWith(line.replace(": none there", "")))),
       `Set ${variable} to the library's file if it is somewhere else.`,
     ].join("\n"),
   );
