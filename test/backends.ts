@@ -1,7 +1,10 @@
 /** The backends that all optimizers are tested on. Another one is another entry. */
 import { type Backend, reference, wasm } from "stepjit";
 import { afterAll } from "vitest";
+import { Device, loadLibraries } from "../src/backends/cuda/native/device.ts";
+import { Cuda } from "../src/cuda.ts";
 import { WebGpu } from "../src/webgpu.ts";
+import { isCudaOffered } from "./backends/cuda/cuda.ts";
 import { fullLimits, isOffered, testDevice } from "./backends/webgpu/gpu.ts";
 
 export { tensorOn } from "./tensor-on.ts";
@@ -57,6 +60,8 @@ function tested({ name, make, threads = 1, exact = true, slack = 1 }: Entry): Te
 /** A device with all limits of its adapter, for all tests of a file. */
 const gpu = isOffered("webgpu") ? await testDevice(await fullLimits()) : undefined;
 
+const cuda = isCudaOffered("cuda") ? await loadLibraries() : undefined;
+
 export const BACKENDS: readonly TestedBackend[] = [
   tested({ name: "reference", make: reference }),
   tested({ name: "wasm", make: () => wasm({ threads: 1 }) }),
@@ -64,6 +69,7 @@ export const BACKENDS: readonly TestedBackend[] = [
   ...(gpu
     ? [tested({ name: "webgpu", make: () => new WebGpu(gpu, undefined), exact: false, slack: 2.5 })]
     : []),
+  ...(cuda ? [tested({ name: "cuda", make: () => new Cuda(new Device(cuda)) })] : []),
 ];
 
 /** Those, and with more threads. */

@@ -1,8 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { emitKernels } from "../../../src/backends/cuda/emit.ts";
+import type { Device } from "../../../src/backends/cuda/native/device.ts";
 import { literal, spell } from "../../../src/backends/cuda/spelling.ts";
-import { workOf } from "../gpu/numbers.ts";
+import { testNumbers, testOptimizers, workOf } from "../gpu/numbers.ts";
 import { ADAMW, ADAMW_LAYOUT } from "../wasm/run.ts";
+import { describeOnCuda, testCuda } from "./cuda.ts";
+import { launcherOn } from "./launcher.ts";
 
 const golden = (name: string) => new URL(`../../golden/${name}`, import.meta.url).pathname;
 
@@ -59,6 +62,18 @@ describe("spelling", () => {
     ["fround", "f64", "default", "(double)(float)x"],
   ] as const)("%s of %s, %s", (op, dtype, numerics, text) => {
     expect(spell(op, ["x"], dtype, numerics)).toBe(text);
+  });
+});
+
+describeOnCuda("numbers", () => {
+  let device: Device;
+  beforeAll(async () => {
+    ({ device } = await testCuda());
+  });
+  testNumbers(launcherOn(() => device));
+
+  describe("not aligned", () => {
+    testOptimizers(launcherOn(() => device, { unaligned: true }));
   });
 });
 

@@ -38,8 +38,8 @@ function compiled(optimizer: Optimizer) {
 
 const zeros = (shape: readonly number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 
-/** To be called within a describe. */
-export function testNumbers(launcher: Launcher): void {
+/** Every phase of every optimizer, over many shapes. To be called within a describe. */
+export function testOptimizers(launcher: Launcher): void {
   test.each(CASES)("$name", async ({ make, subject }) => {
     const shapes = [
       [7],
@@ -72,6 +72,11 @@ export function testNumbers(launcher: Launcher): void {
           gradBesideParam: refused,
         });
   });
+}
+
+/** To be called within a describe. */
+export function testNumbers(launcher: Launcher): void {
+  testOptimizers(launcher);
 
   describe("rows, columns and slabs", () => {
     const VIEWS: readonly { shape: number[]; axes: [number, number] }[] = [

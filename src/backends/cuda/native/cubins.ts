@@ -38,12 +38,20 @@ function readSound(file: string): Uint8Array | undefined {
 /** Elsewhere first, since other processes read. A disk that cannot be written to costs time, and nothing else. */
 function write(folder: string, file: string, cubin: Uint8Array): void {
   const draft = `${file}.${process.pid}`;
-  try {
+  const written = attempt(() => {
     mkdirSync(folder, { recursive: true });
     writeFileSync(draft, Buffer.concat([sha256(cubin), cubin]));
     renameSync(draft, file);
+  });
+  if (!written) attempt(() => rmSync(draft));
+}
+
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
   } catch {
-    rmSync(draft, { force: true });
+    return false;
   }
 }
 

@@ -31,6 +31,13 @@ export interface Mark {
   dispose(): void;
 }
 
+/** All that a device needs of others. */
+export interface Libraries {
+  readonly koffi: typeof Koffi;
+  readonly driver: Driver;
+  readonly nvrtc: Nvrtc;
+}
+
 export interface DeviceOptions {
   /** CUDA's number of the GPU. Default 0. */
   readonly index?: number;
@@ -95,19 +102,11 @@ export class Device {
 
   /** Throws `unsupported` where a package, a library or a GPU is missing, saying what was looked for. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    const koffi = await loadKoffi();
-    const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
-    const driver = new Driver(openLibrary(koffi, DRIVER), text);
-    const nvrtc = new Nvrtc(openLibrary(koffi, NVRTC));
-    return new Device(koffi, driver, nvrtc, options);
+    return new Device(await loadLibraries(), options);
   }
 
-  private constructor(
-    koffi: typeof Koffi,
-    driver: Driver,
-    nvrtc: Nvrtc,
-    { index = 0, stream }: DeviceOptions,
-  ) {
+  /** Throws `unsupported` where there is no such GPU. */
+  constructor({ koffi, driver, nvrtc }: Libraries, { index = 0, stream }: DeviceOptions = {}) {
     this.driver = driver;
     this.#nvrtc = nvrtc;
     this.#index = index;
@@ -241,14 +240,13 @@ export class Device {
   download(from: Address, bytes: number): Promise<ArrayBuffer> {
     return new Promise((resolve, reject) => {
       const take = (slot: Slot) => {
-        slot.isHeld = true;
-        this.#reached(slot.event)
-          .then(() => {
-            const copy = slot.bytes.slice(0, bytes).buffer as ArrayBuffer;
-            this.pinned.release(slot);
-            return copy;
-          })
-          .then(resolve, reject);
+        const fetch = () => {
+          resolve(slot.bytes.slice(0, bytes).buffer as ArrayBuffer);
+          this.pinned.release(slot);
+        };
+        slot.fetch = fetch;
+        const isWanted = () => slot.fetch === fetch; // unless somebody who needed the slot has seen to it
+        this.#reached(slot.event, isWanted).then(() => isWanted() && fetch(), reject);
       };
       this.#do({ kind: "download", from, bytes, take });
     });
@@ -289,7 +287,10 @@ export class Device {
     this.check();
   }
 
-  /** What `work` would enqueue, listed instead. If it throws, nothing is left of it. */
+  /**
+   * What `work` would enqueue, listed instead. If it throws, that is enqueued piece by piece, and thrown again: whoever asked for it goes
+   * on as if it were done.
+   */
   list(work: () => void): Work[] {
     this.check();
     if (this.#listed) throw new StepjitError("unsupported", "cuda: a graph was run within a graph's run");
@@ -297,6 +298,10 @@ export class Device {
     this.#listed = listed;
     try {
       work();
+    } catch (error) {
+      this.#listed = undefined;
+      this.doListed(listed);
+      throw error;
     } finally {
       this.#listed = undefined;
     }
@@ -338,9 +343,19 @@ export class Device {
     }
   }
 
+  /** Enqueues what was listed, piece by piece. */
+  doListed(listed: readonly Work[]): void {
+    for (const one of listed) this.#do(one);
+    this.#freeListed();
+  }
+
   /** A graph was launched; what it leaves behind is given back. */
   afterGraph(): void {
     this.#counts.graphLaunches++;
+    this.#freeListed();
+  }
+
+  #freeListed(): void {
     for (const address of this.#toFree.splice(0)) this.#free(address);
   }
 
@@ -379,8 +394,8 @@ export class Device {
   }
 
   /** Polled: a thread of its own that waits would cost more than the wait. */
-  async #reached(event: bigint): Promise<void> {
-    for (let asked = 0; ; asked++) {
+  async #reached(event: bigint, isWanted = () => true): Promise<void> {
+    for (let asked = 0; isWanted(); asked++) {
       this.#enter();
       const code = this.driver.ask("cuEventQuery", event);
       if (code === CUDA_SUCCESS) return;
@@ -419,6 +434,14 @@ function find(driver: Driver, index: number): number {
   }
   if (index >= count) throw missing(`there is no GPU ${index}: the driver knows ${count}`);
   return driver.number("cuDeviceGet", index);
+}
+
+/** Throws `unsupported` where a package or a library is missing, saying what was looked for. */
+export async function loadLibraries(): Promise<Libraries> {
+  const koffi = await loadKoffi();
+  const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
+  const driver = new Driver(openLibrary(koffi, DRIVER), text);
+  return { koffi, driver, nvrtc: new Nvrtc(openLibrary(koffi, NVRTC)) };
 }
 
 async function loadKoffi(): Promise<typeof Koffi> {

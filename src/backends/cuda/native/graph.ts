@@ -27,10 +27,12 @@ interface Instance {
  *     }
  *
  * The driver gets a whole step, or several, with one call; that pays where a step has several launches (clipping, Adafactor). The work is
- * captured when it is first seen, and again where it changes: other gradients, another plan. Hyperparameters are numbers in what is uploaded.
+ * captured when it is seen for the second time, and again where it changes: other gradients, another plan. Hyperparameters are numbers in
+ * what is uploaded.
  */
 export class Graph {
   readonly #device: Device;
+  /** Of the work that was seen last. */
   #shape = "";
   #captures = 0;
   /** The one that was launched longest ago comes first. */
@@ -46,16 +48,19 @@ export class Graph {
     return this.#captures;
   }
 
-  /** Takes the steps in `work`, which must not wait for any. What it throws is thrown, and then nothing was launched. */
+  /** Takes the steps in `work`, which must not wait for any. What it throws is thrown; then its steps were launched one by one. */
   run(work: () => void): void {
     const listed = this.#device.list(work);
     if (listed.length === 0) return;
     const shape = listed.map(shapeOf).join("\n");
     if (shape !== this.#shape) {
+      // Seen for the first time, and maybe the last: what fills memory at the start. Its kernels are loaded by it, too.
       this.dispose();
       this.#shape = shape;
-      this.#captures++;
+      this.#device.doListed(listed);
+      return;
     }
+    if (this.#instances.length === 0) this.#captures++;
     this.#launch(this.#instanceFor(listed), listed);
   }
 
@@ -64,6 +69,7 @@ export class Graph {
     const { driver, pinned } = this.#device;
     for (const { executable, slots, done } of this.#instances.splice(0)) {
       driver.call("cuEventSynchronize", done.event);
+      fetchAll(slots);
       driver.call("cuGraphExecDestroy", executable);
       for (const slot of [...slots, done]) pinned.free(slot);
     }
@@ -81,24 +87,27 @@ export class Graph {
     if (!isFree(oldest)) {
       pinned.waits++;
       driver.call("cuEventSynchronize", oldest.done.event);
+      fetchAll(oldest.slots);
     }
     this.#instances.push(this.#instances.shift() as Instance);
     return oldest;
 
     function isFree({ done, slots }: Instance): boolean {
-      return pinned.isDone(done) && slots.every(({ isHeld }) => !isHeld);
+      return pinned.isDone(done) && slots.every(({ fetch }) => !fetch);
     }
   }
 
   #capture(listed: readonly Work[]): Instance {
     const device = this.#device;
     const { driver, pinned, stream } = device;
-    const slots: Slot[] = [];
-    const slotFor = (bytes: number) => {
-      const slot = pinned.allocate(bytes);
-      slots.push(slot);
-      return slot;
-    };
+    // Nothing may be allocated while a stream is captured.
+    const slots = listed.flatMap((work) => {
+      if (work.kind === "upload") return [pinned.allocate(work.bytes.length)];
+      return work.kind === "download" ? [pinned.allocate(work.bytes)] : [];
+    });
+    const done = pinned.allocate(8);
+    let next = 0;
+    const slotFor = () => slots[next++] as Slot;
     driver.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL);
     const graph = captured(() => {
       for (const work of listed)
@@ -106,7 +115,7 @@ export class Graph {
     });
     const executable = driver.make("cuGraphInstantiateWithFlags", graph, 0);
     driver.call("cuGraphDestroy", graph);
-    return { executable, slots, done: pinned.allocate(8) };
+    return { executable, slots, done };
 
     /** A capture is ended whatever happens: else the stream would be of no use. */
     function captured(enqueue: () => void): bigint {
@@ -138,4 +147,9 @@ export class Graph {
     });
     this.#device.afterGraph();
   }
+}
+
+/** What was copied there is read now: who asked for it has not come to it yet. */
+function fetchAll(slots: readonly Slot[]): void {
+  for (const slot of slots) slot.fetch?.();
 }

@@ -24,8 +24,8 @@ export class Slot {
   readonly event: bigint;
   /** Whether it is given back after its copy. */
   readonly isForOnce: boolean;
-  /** Whether somebody is still to read it. */
-  isHeld = false;
+  /** Where somebody is still to read it: what does that now, once its copy is done. */
+  fetch: (() => void) | undefined;
 
   constructor(address: bigint, bytes: Uint8Array, event: bigint, isForOnce: boolean) {
     this.address = address;
@@ -54,7 +54,7 @@ export class Pinned {
     const size = Math.max(LEAST_BYTES, 2 ** Math.ceil(Math.log2(bytes)));
     const ring = this.#rings.get(size) ?? [];
     this.#rings.set(size, ring);
-    const at = ring.findIndex(({ isHeld }) => !isHeld);
+    const at = ring.findIndex(({ fetch }) => !fetch);
     const oldest = ring[at];
     if (!oldest || (ring.length < SLOTS && !this.isDone(oldest))) {
       const slot = this.allocate(size);
@@ -79,7 +79,7 @@ export class Pinned {
 
   /** It was read. */
   release(slot: Slot): void {
-    slot.isHeld = false;
+    slot.fetch = undefined;
     if (slot.isForOnce) this.free(slot);
   }
 

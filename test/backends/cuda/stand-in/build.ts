@@ -13,6 +13,7 @@ export interface StandIn {
   readonly libnvrtc: string;
 }
 
+const root = fileURLToPath(new URL("../../../../node_modules/.cache/stepjit-stand-in", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
 const NVRTC = "nvrtc.cpp";
 const FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
@@ -35,7 +36,6 @@ export function standIn(): StandIn {
   const sources = readdirSync(here).filter((name) => /\.(cpp|h)$/.test(name));
   const hash = createHash("sha256");
   for (const source of sources.sort()) hash.update(readFileSync(join(here, source)));
-  const root = fileURLToPath(new URL("../../../../node_modules/.cache/stepjit-stand-in", import.meta.url));
   const folder = join(root, hash.digest("hex").slice(0, 16));
   if (!existsSync(folder)) build(folder, sources);
   process.env.STANDIN_CACHE = join(folder, "texts");
@@ -43,6 +43,11 @@ export function standIn(): StandIn {
   process.env.STEPJIT_LIBCUDA = join(folder, "libcuda.so.1");
   process.env.STEPJIT_LIBNVRTC = join(folder, "libnvrtc.so.12");
   return { libcuda: process.env.STEPJIT_LIBCUDA, libnvrtc: process.env.STEPJIT_LIBNVRTC };
+}
+
+/** Whether this process has the stand-in as its libcuda. */
+export function isStandIn(): boolean {
+  return process.env.STEPJIT_LIBCUDA?.startsWith(root) === true;
 }
 
 /** Elsewhere first: another process may do the same. */
