@@ -195,8 +195,10 @@ describeOnStandIn("cubins", () => {
 
   test("are found again: the compiler is not asked", async () => {
     device.compile(TEXT);
-    vi.stubEnv("STANDIN_KERNEL_H", "/nowhere/kernel.h"); // it could not compile
+    vi.stubEnv("STANDIN_CACHE", undefined);
+    vi.stubEnv("PATH", "/nowhere"); // it finds no g++
     expect((await again()).threads).toBe(32);
+    expect(() => device.compile(TEXT.replace("1.0f", "2.0f"))).toThrow(/NVRTC_ERROR_COMPILATION/);
   });
 
   test("for another architecture are others", async () => {

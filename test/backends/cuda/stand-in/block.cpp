@@ -1,165 +1,124 @@
 #include "block.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <numeric>
 #include <random>
-#include <sys/mman.h>
+
+#include "codes.h"
+#include "fiber.h"
 
 namespace {
 
-constexpr size_t STACK_BYTES = 64 * 1024;
 constexpr uint32_t WARP = 32;
 
-enum class State { Ready, AtBarrier, InShuffle, Done };
+enum class State : uint8_t { Ready, AtBarrier, InWarp, Done, Refused };
 
 struct Fiber {
   State state;
+  /* Exchanges so far: those of neighbouring ones lie in two places in turns, as nobody is more than one ahead. */
+  uint8_t exchanges;
+  /* Where it waits. */
+  uint32_t line;
   void* stackPointer;
-  /* Shuffles so far: numbers of neighbouring ones lie in two places in turns, as nobody is more than one ahead. */
-  uint32_t shuffles;
-  double numbers[2];
 };
 
 /* The block that is being run: there is one at a time. */
 struct {
-  const Text* text;
+  const StandinText* text;
   const void* parameter;
-  std::vector<Fiber> fibers;
-  uint32_t current;
+  Fiber fibers[FIBERS];
+  unsigned long long bits[2][FIBERS];
+  uint32_t threads, current;
   void* scheduler;
 } running;
 
-char* stacks() {
-  static char* memory = static_cast<char*>(mmap(nullptr, 1024 * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  return memory;
-}
-
-/* Leaves one stack, whose pointer goes to `from`, for another: what a called function has to keep is pushed. */
-extern "C" void standin_switch(void** from, void* to);
-#if defined(__x86_64__)
-asm(R"(
-.text
-.type standin_switch, @function
-standin_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-)");
-constexpr int SAVED = 6;
-#elif defined(__aarch64__)
-asm(R"(
-.text
-.type standin_switch, %function
-standin_switch:
-  sub sp, sp, #160
-  stp x19, x20, [sp, #0]
-  stp x21, x22, [sp, #16]
-  stp x23, x24, [sp, #32]
-  stp x25, x26, [sp, #48]
-  stp x27, x28, [sp, #64]
-  stp x29, x30, [sp, #80]
-  stp d8, d9, [sp, #96]
-  stp d10, d11, [sp, #112]
-  stp d12, d13, [sp, #128]
-  stp d14, d15, [sp, #144]
-  mov x9, sp
-  str x9, [x0]
-  mov sp, x1
-  ldp x19, x20, [sp, #0]
-  ldp x21, x22, [sp, #16]
-  ldp x23, x24, [sp, #32]
-  ldp x25, x26, [sp, #48]
-  ldp x27, x28, [sp, #64]
-  ldp x29, x30, [sp, #80]
-  ldp d8, d9, [sp, #96]
-  ldp d10, d11, [sp, #112]
-  ldp d12, d13, [sp, #128]
-  ldp d14, d15, [sp, #144]
-  add sp, sp, #160
-  ret
-)");
-#else
-#error "the stand-in switches fibers on x86-64 and aarch64"
-#endif
-
-void leave(State state) {
+void leave(State state, uint32_t line) {
   Fiber& fiber = running.fibers[running.current];
   fiber.state = state;
+  fiber.line = line;
   standin_switch(&fiber.stackPointer, running.scheduler);
 }
 
 /* Where a fiber begins. */
 void begin() {
   running.text->call(running.parameter);
-  leave(State::Done);
-}
-
-void* freshStack(uint32_t thread) {
-  char* top = stacks() + (thread + 1) * STACK_BYTES;
-#if defined(__x86_64__)
-  auto* slots = reinterpret_cast<uint64_t*>(top) - 2;  // so that the stack is aligned as after a call
-  slots[0] = reinterpret_cast<uint64_t>(&begin);
-  return slots - SAVED;
-#else
-  auto* slots = reinterpret_cast<uint64_t*>(top - 160);
-  slots[11] = reinterpret_cast<uint64_t>(&begin);  // x30
-  return slots;
-#endif
+  leave(State::Done, 0);
 }
 
 void enter(uint32_t thread) {
   running.current = thread;
-  running.text->thread[0] = thread;
+  running.text->thread->x = thread;
   standin_switch(&running.scheduler, running.fibers[thread].stackPointer);
 }
 
-/* Everyone in these threads is in that state. */
-bool all(State state, uint32_t from, uint32_t to) {
-  for (uint32_t thread = from; thread < to; thread++)
-    if (running.fibers[thread].state != state) return false;
-  return true;
+/* Whether all of these are at the same place in that state. */
+bool meet(State state, uint32_t from, uint32_t to) {
+  const auto& fibers = running.fibers;
+  return std::all_of(fibers + from, fibers + to, [&](const Fiber& fiber) { return fiber.state == state && fiber.line == fibers[from].line; });
 }
 
 bool release(State state, uint32_t from, uint32_t to) {
-  if (!all(state, from, to)) return false;
+  if (!meet(state, from, to)) return false;
   for (uint32_t thread = from; thread < to; thread++) running.fibers[thread].state = State::Ready;
   return true;
 }
 
+void complainOfWaiting(uint32_t block, uint32_t threads) {
+  uint32_t counts[5] = {}, least[5], most[5] = {};
+  std::fill_n(least, 5, UINT32_MAX);
+  for (uint32_t thread = 0; thread < threads; thread++) {
+    const Fiber& fiber = running.fibers[thread];
+    const auto state = static_cast<size_t>(fiber.state);
+    counts[state]++;
+    least[state] = std::min(least[state], fiber.line);
+    most[state] = std::max(most[state], fiber.line);
+  }
+  if (counts[4]) return complain("a warp shuffles by some of its lanes only (line %u): the stand-in does not know that", least[4]);
+  const auto line = [&](size_t state) { return counts[state] ? least[state] : 0; };
+  complain(
+      "block %u waits for ever: %u threads at a barrier (lines %u to %u), %u in a shuffle (lines %u to %u), %u at their end", block, counts[1], line(1),
+      most[1], counts[2], line(2), most[2], counts[3]);
+}
+
 bool runFibers(uint32_t threads, uint32_t order, uint32_t block) {
-  running.fibers.assign(threads, Fiber{});
-  for (uint32_t thread = 0; thread < threads; thread++) running.fibers[thread].stackPointer = freshStack(thread);
-  const std::vector<uint32_t> turns = orderOf(threads, order, block);
-  for (;;) {
+  running.threads = threads;
+  for (uint32_t thread = 0; thread < threads; thread++) running.fibers[thread] = {State::Ready, 0, 0, freshStack(thread, begin)};
+  std::vector<uint32_t> turns = orderOf(threads, order, block);
+  for (uint32_t round = 1;; round++) {
     for (uint32_t thread : turns)
       if (running.fibers[thread].state == State::Ready) enter(thread);
-    if (all(State::Done, 0, threads)) return true;
+    if (meet(State::Done, 0, threads)) return true;
     bool goesOn = release(State::AtBarrier, 0, threads);
-    for (uint32_t warp = 0; warp < threads; warp += WARP)
-      goesOn |= release(State::InShuffle, warp, std::min(warp + WARP, threads));
-    if (goesOn) continue;
-    uint32_t counts[4] = {};
-    for (const Fiber& fiber : running.fibers) counts[static_cast<int>(fiber.state)]++;
-    fprintf(stderr, "stand-in: block %u waits for ever: %u threads at a barrier, %u in a shuffle, %u at their end\n", block, counts[1], counts[2], counts[3]);
-    return false;
+    for (uint32_t warp = 0; warp < threads; warp += WARP) goesOn |= release(State::InWarp, warp, std::min(warp + WARP, threads));
+    if (!goesOn) {
+      complainOfWaiting(block, threads);
+      return false;
+    }
+    if (order > 1) turns = orderOf(threads, order, block ^ (round << 16));
   }
 }
 
+/* Lanes that do not take part are not modelled. */
+void waitForWarp(unsigned mask, unsigned line) {
+  const uint32_t lanes = std::min(WARP, running.threads - running.current / WARP * WARP);
+  const unsigned all = lanes == WARP ? ~0u : (1u << lanes) - 1;
+  leave((mask & all) == all ? State::InWarp : State::Refused, line);
+}
+
+void waitForBlock(unsigned line) { leave(State::AtBarrier, line); }
+
+const unsigned long long* exchange(unsigned long long bits, unsigned mask, unsigned line) {
+  const uint32_t thread = running.current;
+  auto* place = running.bits[running.fibers[thread].exchanges++ % 2];
+  place[thread] = bits;
+  waitForWarp(mask, line);
+  return place + thread / WARP * WARP;
+}
+
 }  // namespace
+
+const StandinWaits WAITS = {waitForBlock, waitForWarp, exchange};
 
 std::vector<uint32_t> orderOf(uint32_t count, uint32_t order, uint32_t salt) {
   std::vector<uint32_t> turns(count);
@@ -169,24 +128,15 @@ std::vector<uint32_t> orderOf(uint32_t count, uint32_t order, uint32_t salt) {
   return turns;
 }
 
-bool runBlock(const Text& text, const void* parameter, uint32_t block, uint32_t threads, uint32_t order) {
-  if (text.sharedBegin) memset(text.sharedBegin, 0xff, text.sharedEnd - text.sharedBegin);
-  text.block[0] = block;
+bool runBlock(const StandinText& text, const void* parameter, uint32_t block, uint32_t threads, uint32_t order) {
+  memset(text.sharedBegin, 0xff, text.sharedEnd - text.sharedBegin);
+  text.block->x = block;
   running.text = &text;
   running.parameter = parameter;
   if (text.waits) return runFibers(threads, order, block);
   for (uint32_t thread : orderOf(threads, order, block)) {
-    text.thread[0] = thread;
+    text.thread->x = thread;
     text.call(parameter);
   }
   return true;
-}
-
-void waitForBlock() { leave(State::AtBarrier); }
-
-double shuffle(double number, uint32_t lane) {
-  const uint32_t thread = running.current, place = running.fibers[thread].shuffles++ % 2;
-  running.fibers[thread].numbers[place] = number;
-  leave(State::InShuffle);
-  return running.fibers[thread / WARP * WARP + lane].numbers[place];
 }
