@@ -160,7 +160,7 @@ function suite() {
       ["before its begin", "launch.at[0][-1] = 1.0f;", /wrote before 4000 bytes/],
       ["far behind", "launch.at[0][1024u] = 1.0f;", /run touched byte 4096 of 4000 bytes of device memory/],
       ["far behind, read", "launch.at[0][0] = launch.at[0][1024u];", /run touched byte 4096 of 4000/],
-      ["at a null pointer", "launch.at[1][0] = 1.0f;", /run touched 0x0, where there is no device memory/],
+      ["at a null pointer", "launch.at[1][0] = 1.0f;", /run touched 0x0 \(no device memory\)/],
     ];
     test.each(beside)("memory %s", (_, body, complaint) => {
       const memory = raw.allocate(1000);
@@ -193,16 +193,24 @@ function suite() {
       [
         "a barrier that some do not reach",
         "if (i < 100u) __syncthreads();",
-        /100 threads at a barrier.*156 at their end/,
+        /100 \(line 5\) threads are at a barrier, .* 156 at their end/,
       ],
       [
         "barriers at two places",
         "if (i < 100u) {\n __syncthreads();\n } else {\n __syncthreads();\n }",
-        /256 threads at a barrier \(lines 6 to 8\)/,
+        /256 \(lines 6 to 8\) threads are at a barrier/,
       ],
-      ["a shuffle that some do not reach", "if (i != 3u) __shfl_down_sync(~0u, i, 1);", /31 in a shuffle/],
-      ["a warp's own barrier", "if (i != 3u) __syncwarp();", /31 in a shuffle/],
-      ["a shuffle by some lanes", "if (i < 16u) __shfl_xor_sync(0xffffu, i, 1);", /some of its lanes only/],
+      [
+        "a shuffle that some do not reach",
+        "if (i != 3u) __shfl_down_sync(~0u, i, 1);",
+        /31 \(line 5\) in a shuffle/,
+      ],
+      ["a warp's own barrier", "if (i != 3u) __syncwarp();", /31 \(line 5\) in a shuffle/],
+      [
+        "a shuffle by some lanes",
+        "if (i < 16u) __shfl_xor_sync(0xffffu, i, 1);",
+        / 16 \(line 5\) in one of some lanes only/,
+      ],
     ];
     test.each(waits)("%s", (_, body, complaint) => {
       raw.launch(raw.kernel(kernel(body)), 1, 256, []);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <string>
 
 #include "codes.h"
 #include "fiber.h"
@@ -65,20 +66,22 @@ bool release(State state, uint32_t from, uint32_t to) {
 }
 
 void complainOfWaiting(uint32_t block, uint32_t threads) {
-  uint32_t counts[5] = {}, least[5], most[5] = {};
-  std::fill_n(least, 5, UINT32_MAX);
-  for (uint32_t thread = 0; thread < threads; thread++) {
-    const Fiber& fiber = running.fibers[thread];
-    const auto state = static_cast<size_t>(fiber.state);
-    counts[state]++;
-    least[state] = std::min(least[state], fiber.line);
-    most[state] = std::max(most[state], fiber.line);
-  }
-  if (counts[4]) return complain("a warp shuffles by some of its lanes only (line %u): the stand-in does not know that", least[4]);
-  const auto line = [&](size_t state) { return counts[state] ? least[state] : 0; };
+  const auto all = [&](State state) {
+    uint32_t count = 0, least = UINT32_MAX, most = 0;
+    for (uint32_t thread = 0; thread < threads; thread++) {
+      const Fiber& fiber = running.fibers[thread];
+      if (fiber.state != state) continue;
+      count++;
+      least = std::min(least, fiber.line);
+      most = std::max(most, fiber.line);
+    }
+    const std::string text = std::to_string(count);
+    if (state == State::Done || count == 0) return text;
+    return text + (least == most ? " (line " + std::to_string(most) + ")" : " (lines " + std::to_string(least) + " to " + std::to_string(most) + ")");
+  };
   complain(
-      "block %u waits for ever: %u threads at a barrier (lines %u to %u), %u in a shuffle (lines %u to %u), %u at their end", block, counts[1], line(1),
-      most[1], counts[2], line(2), most[2], counts[3]);
+      "block %u waits for ever: %s threads are at a barrier, %s in a shuffle, %s in one of some lanes only, which is not known here, %s at their end",
+      block, all(State::AtBarrier).c_str(), all(State::InWarp).c_str(), all(State::Refused).c_str(), all(State::Done).c_str());
 }
 
 bool runFibers(uint32_t threads, uint32_t order, uint32_t block) {

@@ -322,7 +322,7 @@ int cuStreamCreate(uint64_t* handle, unsigned) {
   return SUCCESS;
 }
 
-/* Does not wait; the work is done all the same. */
+/* What is queued is done all the same. */
 int cuStreamDestroy_v2(uint64_t handle) {
   ENTER();
   FIND(stream, streams.find(handle));
@@ -466,19 +466,6 @@ int cuModuleGetFunction(uint64_t* function, uint64_t handle, const char* name) {
     }
   *function = functions.make(module);
   return SUCCESS;
-}
-
-int cuFuncGetAttribute(int* value, int attribute, uint64_t handle) {
-  ENTER();
-  FIND(function, functions.find(handle));
-  const StandinText& text = *function->text;
-  switch (attribute) {
-    case 0: *value = static_cast<int>(text.threads); return SUCCESS;
-    case 1: *value = static_cast<int>(text.sharedEnd - text.sharedBegin); return SUCCESS;
-    case 3: *value = 0; return SUCCESS;   // local memory: bytes that are spilled
-    case 4: *value = 32; return SUCCESS;  // registers
-    default: return INVALID_VALUE;
-  }
 }
 
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, uint64_t handle, int threads, size_t) {

@@ -121,7 +121,7 @@ std::string describe(uint64_t address) {
   else if (gone != freed.rend())
     snprintf(text, sizeof text, "device memory that was freed (%zu bytes)", gone->bytes);
   else
-    snprintf(text, sizeof text, "0x%llx, where there is no device memory,", static_cast<unsigned long long>(address));
+    snprintf(text, sizeof text, "0x%llx (no device memory)", static_cast<unsigned long long>(address));
   return text;
 }
 
