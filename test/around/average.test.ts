@@ -64,11 +64,11 @@ function follow(scene: Scene, stage: Stage) {
 
 /** The parameters alone; to the bit, where that can be. */
 async function expectSameWeights(one: Scene, plain: Scene): Promise<void> {
-  const { exact, slack } = one.on;
+  const { sameMath, slack } = one.on;
   for (const [i, { tensor }] of one.optimizer.parameters.entries()) {
     const actual = await tensor.read();
     const expected = (await plain.optimizer.parameters[i]?.tensor.read()) as FloatArray;
-    if (exact) expect(bitsOf(actual)).toEqual(bitsOf(expected));
+    if (sameMath) expect(bitsOf(actual)).toEqual(bitsOf(expected));
     else expectClose(actual, [...expected], TOLERANCE.float32 * slack);
   }
 }

@@ -118,10 +118,10 @@ export function bitsOf(data: FloatArray): unknown {
   return data.length < 20 ? data.slice() : createHash("sha1").update(bytes).digest("hex");
 }
 
-/** Parameters and state have the same bits, or where arithmetic is not IEEE's, numbers that are as close as it can be. */
+/** Parameters and state have the same bits, or where a device's maths are not JavaScript's, numbers that are as close as they can be. */
 export async function expectTwins(actual: Scene, expected: Scene): Promise<void> {
-  const { exact, slack } = actual.on;
-  if (exact) return expect(await photograph(actual)).toEqual(await photograph(expected));
+  const { sameMath, slack } = actual.on;
+  if (sameMath) return expect(await photograph(actual)).toEqual(await photograph(expected));
   const arrays: FloatArray[][] = [];
   for (const scene of [expected, actual]) {
     const seen: FloatArray[] = [];
