@@ -31,7 +31,7 @@ describe("libraries", () => {
 
   test("that are not there are told with all that was tried", () => {
     vi.stubEnv("STEPJIT_LIBNVRTC", undefined);
-    expect(() => openLibrary(nowhere, NVRTC)).toThrow(
+    expect(() => openLibrary(nowhere, NVRTC, () => {})).toThrow(
       error("unsupported", "NVRTC", "libnvrtc.so.12", "/usr/local/cuda/lib64", "Set STEPJIT_LIBNVRTC"),
     );
     vi.unstubAllEnvs();
@@ -39,10 +39,10 @@ describe("libraries", () => {
 
   test("that are named are the only ones that are tried", () => {
     vi.stubEnv("STEPJIT_LIBNVRTC", "/nowhere/libnvrtc.so");
-    expect(() => openLibrary(nowhere, NVRTC)).toThrow(
+    expect(() => openLibrary(nowhere, NVRTC, () => {})).toThrow(
       error("unsupported", "/nowhere/libnvrtc.so: .*cannot open"),
     );
-    expect(() => openLibrary(nowhere, NVRTC)).not.toThrow(/usr/);
+    expect(() => openLibrary(nowhere, NVRTC, () => {})).not.toThrow(/usr/);
     vi.unstubAllEnvs();
   });
 
@@ -95,7 +95,11 @@ describeOnStandIn("the driver", () => {
       code: "device-error",
       message: expect.stringContaining(message),
     });
-    await expect((async () => (launch(at), device.finished()))()).rejects.toEqual(failed);
+    const use = async () => {
+      launch(at);
+      await device.finished();
+    };
+    await expect(use()).rejects.toEqual(failed);
     expect(() => device.check()).toThrow(failed);
     expect(() => device.allocate(1)).toThrow(failed);
     await expect(device.finished()).rejects.toEqual(failed);

@@ -82,7 +82,8 @@ export class Device {
   readonly driver: Driver;
   readonly pinned: Pinned;
   readonly #nvrtc: Nvrtc;
-  readonly #index: number;
+  /** CUdevice. */
+  readonly #device: number;
   readonly #context: bigint;
   readonly #ownsStream: boolean;
   readonly #driverVersion: number;
@@ -90,10 +91,13 @@ export class Device {
   readonly #modules: bigint[] = [];
   readonly #allocations = new Set<Address>();
   readonly #marks = new Set<EventMark>();
+  /** What holds more of the driver's, to be disposed of before all ends. */
+  readonly graphs = new Set<{ dispose(): void }>();
   readonly #counts = { launches: 0, uploads: 0, uploadedBytes: 0, graphLaunches: 0 };
   /** The one parameter of a kernel, which is copied by the driver at each launch, and the list that has its address. */
   readonly #parameter: Uint8Array;
   readonly #parameters: bigint;
+  readonly #freeParameter: () => void;
   /** Where work is listed instead of enqueued. */
   #listed: Work[] | undefined;
   /** Memory that is not needed any more once what is listed was enqueued. */
@@ -109,8 +113,8 @@ export class Device {
   constructor({ koffi, driver, nvrtc }: Libraries, { index = 0, stream }: DeviceOptions = {}) {
     this.driver = driver;
     this.#nvrtc = nvrtc;
-    this.#index = index;
     const device = find(driver, index);
+    this.#device = device;
     const attribute = (number: number) => driver.number("cuDeviceGetAttribute", number, device);
     const name = new Uint8Array(256);
     driver.call("cuDeviceGetName", name, name.length, device);
@@ -120,15 +124,22 @@ export class Device {
     this.totalMemory = Number(driver.make("cuDeviceTotalMem_v2", device));
     this.#driverVersion = driver.number("cuDriverGetVersion");
     this.#context = driver.make("cuDevicePrimaryCtxRetain", device);
-    driver.call("cuCtxSetCurrent", this.#context);
     this.#ownsStream = stream === undefined;
-    this.stream = stream ?? driver.make("cuStreamCreate", NON_BLOCKING);
+    try {
+      driver.call("cuCtxSetCurrent", this.#context);
+      this.stream = stream ?? driver.make("cuStreamCreate", NON_BLOCKING);
+    } catch (error) {
+      driver.ask("cuDevicePrimaryCtxRelease_v2", device);
+      throw error;
+    }
     const viewOf = (address: bigint, bytes: number) => new Uint8Array(koffi.view(address, bytes));
     this.pinned = new Pinned(driver, viewOf);
-    const parameter = koffi.address(koffi.alloc("uint8_t", PARAMETER_BYTES + 8)) as bigint;
-    this.#parameter = viewOf(BigInt(parameter), PARAMETER_BYTES);
-    this.#parameters = BigInt(parameter) + BigInt(PARAMETER_BYTES);
-    new DataView(koffi.view(this.#parameters, 8)).setBigUint64(0, BigInt(parameter), true);
+    const memory = koffi.alloc("uint8_t", PARAMETER_BYTES + 8);
+    const parameter = BigInt(koffi.address(memory));
+    this.#parameter = viewOf(parameter, PARAMETER_BYTES);
+    this.#parameters = parameter + BigInt(PARAMETER_BYTES);
+    new DataView(koffi.view(this.#parameters, 8)).setBigUint64(0, parameter, true);
+    this.#freeParameter = () => koffi.free(memory);
   }
 
   get counts(): Counts {
@@ -170,8 +181,13 @@ export class Device {
   #free(address: Address): void {
     if (this.driver.broken) return;
     this.#enter();
-    this.driver.call("cuStreamSynchronize", this.stream);
-    this.driver.call("cuMemFree_v2", address);
+    try {
+      this.driver.call("cuStreamSynchronize", this.stream);
+      this.driver.call("cuMemFree_v2", address);
+    } catch (error) {
+      this.#allocations.add(address); // it is ours still
+      throw error;
+    }
   }
 
   /** The same kernel each time. Throws `device-error` with the compiler's log. */
@@ -200,11 +216,12 @@ export class Device {
 
   #moduleOf(cubin: Uint8Array): bigint {
     const module = new BigUint64Array(1);
+    const version = `${Math.floor(this.#driverVersion / 1000)}.${(this.#driverVersion % 1000) / 10}`;
     const code = this.driver.ask("cuModuleLoadData", module, cubin);
     if (code === CUDA_ERROR_NO_BINARY_FOR_GPU)
       throw new StepjitError(
         "unsupported",
-        `cuda: the driver (for CUDA ${this.#driverVersion / 1000}) does not load what NVRTC ${this.#nvrtc.version} compiles for ` +
+        `cuda: the driver (for CUDA ${version}) does not load what NVRTC ${this.#nvrtc.version} compiles for ` +
           `${this.architecture}: update the driver, or say by STEPJIT_LIBNVRTC where an older NVRTC is`,
       );
     if (code !== CUDA_SUCCESS) throw this.driver.errorOf("cuModuleLoadData", code);
@@ -239,6 +256,8 @@ export class Device {
   /** A copy of device memory as it is at this point of the stream. */
   download(from: Address, bytes: number): Promise<ArrayBuffer> {
     return new Promise((resolve, reject) => {
+      this.check();
+      if (bytes === 0) return resolve(new ArrayBuffer(0));
       const take = (slot: Slot) => {
         const fetch = () => {
           resolve(slot.bytes.slice(0, bytes).buffer as ArrayBuffer);
@@ -248,7 +267,7 @@ export class Device {
         const isWanted = () => slot.fetch === fetch; // unless somebody who needed the slot has seen to it
         this.#reached(slot.event, isWanted).then(() => isWanted() && fetch(), reject);
       };
-      this.#do({ kind: "download", from, bytes, take });
+      this.#do({ kind: "download", from, bytes, take, lose: reject });
     });
   }
 
@@ -258,11 +277,11 @@ export class Device {
       throw new StepjitError("unsupported", "cuda: launches of a CUDA graph cannot be timed one by one");
     this.#enter();
     const event = this.driver.make("cuEventCreate", 0);
-    this.driver.call("cuEventRecord", event, this.stream);
     const mark = new EventMark(event, () => {
       if (this.#marks.delete(mark) && !this.driver.broken) this.driver.call("cuEventDestroy_v2", event);
     });
     this.#marks.add(mark);
+    this.driver.call("cuEventRecord", event, this.stream);
     return mark;
   }
 
@@ -305,21 +324,35 @@ export class Device {
     } finally {
       this.#listed = undefined;
     }
+    this.#enter();
     return listed;
   }
 
+  /** Enqueues what was listed, piece by piece. Nobody waits for the rest where that fails. */
+  doListed(listed: readonly Work[]): void {
+    let done = 0;
+    try {
+      for (const work of listed) {
+        this.#do(work);
+        done++;
+      }
+    } catch (error) {
+      for (const work of listed.slice(done)) if (work.kind === "download") work.lose(error);
+      throw error;
+    }
+    this.#freeListed();
+  }
+
   /** Enqueues one piece of work. `own`: pinned memory for it, of a graph's, else the next slot of a ring, whose event is recorded. */
-  enqueue(work: Work, own?: (bytes: number) => Slot): void {
-    const { driver, pinned, stream } = this;
-    const slotFor = own ?? ((bytes) => pinned.take(bytes));
-    const record = ({ event }: Slot) => own ?? driver.call("cuEventRecord", event, stream);
+  enqueue(work: Work, own?: Slot): void {
+    const { driver, stream } = this;
     switch (work.kind) {
       case "upload": {
         const { length } = work.bytes;
-        const slot = slotFor(length);
+        const slot = own ?? this.pinned.take(length);
         slot.bytes.set(work.bytes);
         driver.call("cuMemcpyHtoDAsync_v2", work.to, slot.address, length, stream);
-        record(slot);
+        if (!own) driver.call("cuEventRecord", slot.event, stream);
         return;
       }
       case "copy":
@@ -335,18 +368,13 @@ export class Device {
         return;
       }
       case "download": {
-        const slot = slotFor(work.bytes);
+        const slot = own ?? this.pinned.take(work.bytes);
         driver.call("cuMemcpyDtoHAsync_v2", slot.address, work.from, work.bytes, stream);
-        record(slot);
+        if (own) return; // whoever launches the graph says when it is done
+        driver.call("cuEventRecord", slot.event, stream);
         work.take(slot);
       }
     }
-  }
-
-  /** Enqueues what was listed, piece by piece. */
-  doListed(listed: readonly Work[]): void {
-    for (const one of listed) this.#do(one);
-    this.#freeListed();
   }
 
   /** A graph was launched; what it leaves behind is given back. */
@@ -359,22 +387,26 @@ export class Device {
     for (const address of this.#toFree.splice(0)) this.#free(address);
   }
 
-  /** Waits for all work, and gives everything back. */
+  /** Waits for all work, downloads included, and gives everything back. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const { driver } = this;
     driver.ask("cuCtxSetCurrent", this.#context);
-    driver.ask("cuStreamSynchronize", this.stream);
+    const code = driver.ask("cuStreamSynchronize", this.stream);
+    if (code !== CUDA_SUCCESS) driver.errorOf("cuStreamSynchronize", code); // which notes what breaks the context
     if (!driver.broken) {
+      for (const graph of this.graphs) graph.dispose();
+      this.pinned.close();
       for (const address of this.#allocations) driver.ask("cuMemFree_v2", address);
       for (const mark of this.#marks) driver.ask("cuEventDestroy_v2", mark.event);
-      this.pinned.close();
       for (const module of this.#modules) driver.ask("cuModuleUnload", module);
       if (this.#ownsStream) driver.ask("cuStreamDestroy_v2", this.stream);
     }
-    driver.ask("cuDevicePrimaryCtxRelease_v2", this.#index);
+    driver.ask("cuDevicePrimaryCtxRelease_v2", this.#device);
     this.#allocations.clear();
+    this.#marks.clear();
+    this.#freeParameter();
   }
 
   /** Another library may have made another context this thread's. */
@@ -440,8 +472,8 @@ function find(driver: Driver, index: number): number {
 export async function loadLibraries(): Promise<Libraries> {
   const koffi = await loadKoffi();
   const text = (address: bigint) => koffi.decode(address, "char", -1) as string;
-  const driver = new Driver(openLibrary(koffi, DRIVER), text);
-  return { koffi, driver, nvrtc: new Nvrtc(openLibrary(koffi, NVRTC)) };
+  const driver = openLibrary(koffi, DRIVER, (library) => new Driver(library, text));
+  return { koffi, driver, nvrtc: openLibrary(koffi, NVRTC, (library) => new Nvrtc(library)) };
 }
 
 async function loadKoffi(): Promise<typeof Koffi> {

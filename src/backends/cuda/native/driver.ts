@@ -61,8 +61,13 @@ export const CUDA_ERROR_OUT_OF_MEMORY = 2;
 export const CUDA_ERROR_NO_BINARY_FOR_GPU = 209;
 export const CUDA_ERROR_NOT_READY = 600;
 
-/** Of these codes on, a context does nothing any more: illegal addresses, launches that failed. */
-const BROKEN = { from: 700, below: 720 } as const;
+/**
+ * Of CUresult, those that leave "the process in an inconsistent state", as cuda.h has it: illegal addresses, launches that failed or took too
+ * long, memory and links with errors that cannot be corrected. Others in their midst are told of one call only, such as too many registers.
+ */
+const BREAKING: ReadonlySet<number> = new Set([
+  214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 911,
+]);
 
 type Functions = Readonly<Record<DriverCall, (...args: readonly Argument[]) => number>>;
 
@@ -109,7 +114,7 @@ export class Driver {
   errorOf(name: DriverCall, code: number): StepjitError {
     const what = `cuda: ${name} failed: ${this.#nameOf(code)}`;
     if (code === CUDA_ERROR_OUT_OF_MEMORY) return new StepjitError("out-of-memory", what);
-    if (code < BROKEN.from || code >= BROKEN.below) return new StepjitError("device-error", what);
+    if (!BREAKING.has(code)) return new StepjitError("device-error", what);
     this.broken ??= new StepjitError(
       "device-error",
       `${what}. The GPU gave up all work of this process, and what is in its memory is lost: start a new process, make a new optimizer, ` +

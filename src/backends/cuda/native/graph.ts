@@ -50,24 +50,25 @@ export class Graph {
 
   /** Takes the steps in `work`, which must not wait for any. What it throws is thrown; then its steps were launched one by one. */
   run(work: () => void): void {
-    const listed = this.#device.list(work);
-    if (listed.length === 0) return;
-    const shape = listed.map(shapeOf).join("\n");
-    if (shape !== this.#shape) {
-      // Seen for the first time, and maybe the last: what fills memory at the start. Its kernels are loaded by it, too.
-      this.dispose();
-      this.#shape = shape;
-      this.#device.doListed(listed);
-      return;
+    const device = this.#device;
+    const listed = device.list(work);
+    let instance: Instance | undefined;
+    try {
+      if (listed.length > 0) instance = this.#launch(listed);
+    } catch (error) {
+      device.doListed(listed);
+      throw error;
     }
-    if (this.#instances.length === 0) this.#captures++;
-    this.#launch(this.#instanceFor(listed), listed);
+    if (instance) this.#launched(instance, listed);
+    else device.doListed(listed);
   }
 
   /** Gives back what the driver keeps of it, once that is done. */
   dispose(): void {
     const { driver, pinned } = this.#device;
+    this.#device.graphs.delete(this);
     for (const { executable, slots, done } of this.#instances.splice(0)) {
+      if (driver.broken) continue; // it has gone with all else
       driver.call("cuEventSynchronize", done.event);
       fetchAll(slots);
       driver.call("cuGraphExecDestroy", executable);
@@ -76,12 +77,31 @@ export class Graph {
     this.#shape = "";
   }
 
+  /** Undefined where work is seen for the first time, and maybe the last: what fills memory at the start. Its kernels are loaded without. */
+  #launch(listed: readonly Work[]): Instance | undefined {
+    const { driver, stream } = this.#device;
+    const shape = listed.map(shapeOf).join("\n");
+    if (shape !== this.#shape) {
+      this.dispose();
+      this.#shape = shape;
+      return undefined;
+    }
+    if (this.#instances.length === 0) this.#captures++;
+    const instance = this.#instanceFor(listed);
+    movesIn(listed).forEach((work, index) => {
+      if (work.kind === "upload") instance.slots[index]?.bytes.set(work.bytes);
+    });
+    driver.call("cuGraphLaunch", instance.executable, stream);
+    return instance;
+  }
+
   #instanceFor(listed: readonly Work[]): Instance {
     const { driver, pinned } = this.#device;
     const [oldest] = this.#instances;
     if (!oldest || (this.#instances.length < INSTANCES && !isFree(oldest))) {
       const made = this.#capture(listed);
       this.#instances.push(made);
+      this.#device.graphs.add(this);
       return made;
     }
     if (!isFree(oldest)) {
@@ -98,55 +118,72 @@ export class Graph {
   }
 
   #capture(listed: readonly Work[]): Instance {
-    const device = this.#device;
-    const { driver, pinned, stream } = device;
-    // Nothing may be allocated while a stream is captured.
-    const slots = listed.flatMap((work) => {
-      if (work.kind === "upload") return [pinned.allocate(work.bytes.length)];
-      return work.kind === "download" ? [pinned.allocate(work.bytes)] : [];
-    });
-    const done = pinned.allocate(8);
-    let next = 0;
-    const slotFor = () => slots[next++] as Slot;
-    driver.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL);
-    const graph = captured(() => {
-      for (const work of listed)
-        device.enqueue(work.kind === "download" ? { ...work, take: () => {} } : work, slotFor);
-    });
-    const executable = driver.make("cuGraphInstantiateWithFlags", graph, 0);
-    driver.call("cuGraphDestroy", graph);
-    return { executable, slots, done };
-
-    /** A capture is ended whatever happens: else the stream would be of no use. */
-    function captured(enqueue: () => void): bigint {
+    const { driver, pinned } = this.#device;
+    const slots: Slot[] = [];
+    try {
+      // First, since nothing can be allocated while a stream is captured.
+      for (const { bytes } of movesIn(listed))
+        slots.push(pinned.allocate(typeof bytes === "number" ? bytes : bytes.length));
+      const done = pinned.allocate(8);
+      slots.push(done);
+      const graph = this.#record(listed, slots);
       try {
-        enqueue();
-      } catch (error) {
-        driver.ask("cuStreamEndCapture", stream, new BigUint64Array(1));
-        throw error;
+        const executable = driver.make("cuGraphInstantiateWithFlags", graph, 0);
+        return { executable, slots: slots.slice(0, -1), done };
+      } finally {
+        driver.ask("cuGraphDestroy", graph);
       }
-      const graph = new BigUint64Array(1);
-      driver.call("cuStreamEndCapture", stream, graph);
-      return graph[0] as bigint;
+    } catch (error) {
+      if (!driver.broken) for (const slot of slots) pinned.free(slot);
+      throw error;
     }
   }
 
-  #launch({ executable, slots, done }: Instance, listed: readonly Work[]): void {
+  /** The list as the driver's graph, with pinned memory for all that it moves, in order. A capture is ended whatever happens: else the stream would be of no use. */
+  #record(listed: readonly Work[], slots: readonly Slot[]): bigint {
     const { driver, stream } = this.#device;
-    const moves = listed.filter(({ kind }) => kind === "upload" || kind === "download");
-    moves.forEach((work, index) => {
-      if (work.kind === "upload") slots[index]?.bytes.set(work.bytes);
-    });
-    driver.call("cuGraphLaunch", executable, stream);
-    driver.call("cuEventRecord", done.event, stream);
-    moves.forEach((work, index) => {
-      if (work.kind !== "download") return;
-      const slot = slots[index] as Slot;
-      driver.call("cuEventRecord", slot.event, stream);
-      work.take(slot);
-    });
+    const graph = new BigUint64Array(1);
+    driver.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL);
+    try {
+      let moves = 0;
+      for (const work of listed) this.#device.enqueue(work, isMove(work) ? slots[moves++] : undefined);
+    } catch (error) {
+      driver.ask("cuStreamEndCapture", stream, graph);
+      if (graph[0]) driver.ask("cuGraphDestroy", graph[0]);
+      throw error;
+    }
+    driver.call("cuStreamEndCapture", stream, graph);
+    return graph[0] as bigint;
+  }
+
+  /** Says to downloads where their bytes will be. */
+  #launched({ slots, done }: Instance, listed: readonly Work[]): void {
+    const { driver, stream } = this.#device;
+    const moves = movesIn(listed);
+    try {
+      driver.call("cuEventRecord", done.event, stream);
+      moves.forEach((work, index) => {
+        if (work.kind !== "download") return;
+        const slot = slots[index] as Slot;
+        driver.call("cuEventRecord", slot.event, stream);
+        work.take(slot);
+      });
+    } catch (error) {
+      for (const work of moves) if (work.kind === "download") work.lose(error);
+      throw error;
+    }
     this.#device.afterGraph();
   }
+}
+
+type Move = Extract<Work, { readonly kind: "upload" | "download" }>;
+
+function isMove(work: Work): work is Move {
+  return work.kind === "upload" || work.kind === "download";
+}
+
+function movesIn(listed: readonly Work[]): Move[] {
+  return listed.filter(isMove);
 }
 
 /** What was copied there is read now: who asked for it has not come to it yet. */

@@ -6,7 +6,7 @@ import { StepjitError } from "../../../error.ts";
 
 export type Library = Koffi.LibraryHandle;
 
-interface Wanted {
+export interface Wanted {
   /** For people. */
   readonly what: string;
   /** The environment variable that says where it is: then nothing else is tried. */
@@ -47,32 +47,40 @@ export const NVRTC: Wanted = {
   ],
 };
 
-/** Throws `unsupported`, with all that was tried and what came of it. */
-export function openLibrary(koffi: typeof Koffi, wanted: Wanted): Library {
-  const { what, variable } = wanted;
+/**
+ * What `open` makes of the first library that it does not throw for: one that lacks functions, since it is too old or there to be linked
+ * only, is passed over. Throws `unsupported`, with all that was tried and what came of it.
+ */
+export function openLibrary<T>(koffi: typeof Koffi, wanted: Wanted, open: (library: Library) => T): T {
+  const { what, variable, names, pattern, folders } = wanted;
+  const given = process.env[variable];
   const tried: string[] = [];
-  for (const path of candidates(wanted))
-    try {
-      return koffi.load(path);
-    } catch (error) {
-      tried.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
-    }
-  const searched = process.env[variable] ? [] : wanted.folders.map((folder) => `  ${folder}: none there`);
+  for (const place of given ? [given] : [...names, ...folders]) {
+    const paths = !given && folders.includes(place) ? filesIn(place, pattern) : [place];
+    if (paths.length === 0) tried.push(`  ${place}: none there`);
+    for (const path of paths)
+      try {
+        return open(koffi.load(path));
+      } catch (error) {
+        tried.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
+      }
+  }
   throw new StepjitError(
     "unsupported",
     [
       `cuda: ${what} was not found. Tried:`,
       ...tried,
-      ...searched.filter((line) => !tried.some((other) => other.startsWith(line.replace(": none there", "")))),
       `Set ${variable} to the library's file if it is somewhere else.`,
     ].join("\n"),
   );
 }
 
-function candidates({ variable, names, pattern, folders }: Wanted): string[] {
-  const given = process.env[variable];
-  if (given) return [given];
-  return [...names, ...folders.flatMap(expand).flatMap((folder) => filesIn(folder, pattern))];
+function filesIn(folder: string, pattern: RegExp): string[] {
+  return expand(folder).flatMap((path) =>
+    list(path)
+      .filter((name) => pattern.test(name))
+      .map((name) => join(path, name)),
+  );
 }
 
 /** `/usr/local/cuda-*, then lib64`: a folder for each that fits, the newest first. */
@@ -83,15 +91,8 @@ function expand(folder: string): string[] {
   return list(parent)
     .map((name) => join(parent, name))
     .filter((path) => path.startsWith(before as string))
-    .sort()
-    .reverse()
+    .sort((a, b) => b.localeCompare(a, "en", { numeric: true }))
     .map((path) => join(path, after));
-}
-
-function filesIn(folder: string, pattern: RegExp): string[] {
-  return list(folder)
-    .filter((name) => pattern.test(name))
-    .map((name) => join(folder, name));
 }
 
 function list(folder: string): string[] {

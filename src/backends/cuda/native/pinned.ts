@@ -2,6 +2,7 @@
  * Host memory that the device copies from and to by itself while the program goes on. It is taken in slots of a few sizes, each with an
  * event that says when its copy is done; only then is it used again.
  */
+import { StepjitError } from "../../../error.ts";
 import { CUDA_ERROR_NOT_READY, CUDA_SUCCESS, type Driver } from "./driver.ts";
 
 /** Makes a Uint8Array of memory at an address. */
@@ -40,6 +41,8 @@ export class Pinned {
   waits = 0;
   readonly #driver: Driver;
   readonly #viewOf: ViewOf;
+  /** All that were not given back. */
+  readonly #slots = new Set<Slot>();
   /** By size; the one that was used longest ago comes first. */
   readonly #rings = new Map<number, Slot[]>();
 
@@ -72,9 +75,20 @@ export class Pinned {
 
   /** Memory of one's own, until it is freed. Throws `out-of-memory`. */
   allocate(bytes: number, isForOnce = false): Slot {
-    const event = this.#driver.make("cuEventCreate", NO_TIMING);
-    const address = this.#driver.make("cuMemHostAlloc", bytes, 0);
-    return new Slot(address, this.#viewOf(address, bytes), event, isForOnce);
+    const driver = this.#driver;
+    const event = driver.make("cuEventCreate", NO_TIMING);
+    try {
+      const address = driver.make("cuMemHostAlloc", bytes, 0);
+      const slot = new Slot(address, this.#viewOf(address, bytes), event, isForOnce);
+      this.#slots.add(slot);
+      return slot;
+    } catch (error) {
+      driver.ask("cuEventDestroy_v2", event);
+      if (!(error instanceof StepjitError) || error.code !== "out-of-memory") throw error;
+      throw new StepjitError("out-of-memory", `cuda: no pinned memory of the host for ${bytes} bytes`, {
+        cause: error,
+      });
+    }
   }
 
   /** It was read. */
@@ -83,9 +97,10 @@ export class Pinned {
     if (slot.isForOnce) this.free(slot);
   }
 
-  free({ address, event }: Slot): void {
-    this.#driver.call("cuMemFreeHost", address);
-    this.#driver.call("cuEventDestroy_v2", event);
+  free(slot: Slot): void {
+    if (!this.#slots.delete(slot)) return; // given back when all was
+    this.#driver.call("cuMemFreeHost", slot.address);
+    this.#driver.call("cuEventDestroy_v2", slot.event);
   }
 
   isDone({ event }: Slot): boolean {
@@ -95,9 +110,12 @@ export class Pinned {
     throw this.#driver.errorOf("cuEventQuery", code);
   }
 
-  /** Nothing is queued any more. */
+  /** Gives all slots back: nothing is queued any more, so what is to be read can be. */
   close(): void {
-    for (const slot of [...this.#rings.values()].flat()) this.free(slot);
+    for (const slot of this.#slots) {
+      slot.fetch?.();
+      this.free(slot);
+    }
     this.#rings.clear();
   }
 }

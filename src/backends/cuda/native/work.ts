@@ -19,6 +19,8 @@ export type Work =
       readonly bytes: number;
       /** Is told where the bytes will be, once the slot's event is reached. */
       readonly take: (slot: Slot) => void;
+      /** Is told why there will be none. */
+      readonly lose: (error: unknown) => void;
     };
 
 /** The same for work that differs in what is uploaded only. */

@@ -85,7 +85,7 @@ int enter(const char* function, bool needsContext) {
   if (failure != failures.end() && failure->second.after-- == 0) {
     const int code = failure->second.code;
     failures.erase(failure);
-    if (code >= ILLEGAL_ADDRESS && code < 800) broken = code;
+    if (code == ILLEGAL_ADDRESS || code == LAUNCH_FAILED) broken = code;
     return code;
   }
   if (!isInitialized) return NOT_INITIALIZED;
@@ -350,10 +350,11 @@ int cuStreamBeginCapture_v2(uint64_t handle, int mode) {
 
 int cuStreamEndCapture(uint64_t handle, uint64_t* graph) {
   *graph = 0;
+  std::shared_ptr<Graph> captured;
+  if (const auto ended = streamOf(handle)) captured = std::move(ended->capturing); // whatever comes of it
   ENTER();
   FIND(stream, streamOf(handle));
-  if (!stream->capturing) return STREAM_CAPTURE_UNMATCHED;
-  std::shared_ptr<Graph> captured = std::move(stream->capturing);
+  if (!captured) return STREAM_CAPTURE_UNMATCHED;
   if (stream->isInvalid) return STREAM_CAPTURE_INVALIDATED;
   *graph = graphs.make(captured);
   return SUCCESS;
