@@ -22,7 +22,7 @@ device="$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | hea
 name="$(date +%F)-$(echo "${device%%,*}" | tr -cs 'A-Za-z0-9' '-' | tr 'A-Z' 'a-z' | sed 's/-$//')-cuda"
 {
   echo "$device, $(date +%F), Node $(node --version)"
-  STEPJIT_TEST_GPU=1 node node_modules/vitest/vitest.mjs run --reporter=default \
+  node node_modules/vitest/vitest.mjs run --reporter=default \
     test/optim/golden.test.ts test/optim/matrix.test.ts test/optim/launches.test.ts test/backends/cuda
 } 2>&1 | tee "$logs/$name-tests.log"
 node --expose-gc --import stepjit/register bench/main.ts --set cuda 2>&1 | tee "$logs/$name-bench.log"

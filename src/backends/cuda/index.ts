@@ -14,7 +14,7 @@ import { CudaGenerator } from "./generator.ts";
 import { Memory } from "./memory.ts";
 import type { Address, Device } from "./native/device.ts";
 import { CudaRunner } from "./runner.ts";
-import { CudaStorage } from "./storage.ts";
+import { CudaStorage, checkLength } from "./storage.ts";
 import { MarkTimer } from "./timer.ts";
 
 export class CudaBackend extends CudaGenerator implements Backend {
@@ -47,6 +47,7 @@ export class CudaBackend extends CudaGenerator implements Backend {
 
   /** Memory of the device that belongs to somebody else. */
   protected wrapped(address: Address, dtype: FloatType, length: number): Storage {
+    checkLength(length);
     return new CudaStorage(this.#memory, dtype, length, address);
   }
 

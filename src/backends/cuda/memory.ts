@@ -2,7 +2,7 @@
 import { ELEMENT_BYTES, type FloatType } from "../../ir/type.ts";
 import type { SlotRequest, Storage } from "../backend.ts";
 import type { Address, Device } from "./native/device.ts";
-import { CudaStorage } from "./storage.ts";
+import { CudaStorage, checkLength } from "./storage.ts";
 
 /** State slots share allocations of at most so many bytes, larger ones excepted: the driver takes as long over a small one. */
 const BLOCK_BYTES = 32 * 2 ** 20;
@@ -31,8 +31,9 @@ export class Memory {
     return address;
   }
 
-  /** Throws `out-of-memory`. */
+  /** Throws `out-of-memory`, and `unsupported` for more elements than kernels can count. */
   allocate(dtype: FloatType, length: number): CudaStorage {
+    checkLength(length);
     const address = this.take(ELEMENT_BYTES[dtype] * length);
     return new CudaStorage(this, dtype, length, address, () => this.device.free(address));
   }

@@ -9,6 +9,18 @@ import type { Address } from "./native/device.ts";
 /** Elements that are uploaded where memory is filled; the device multiplies them. */
 const FILL_ELEMENTS = 8192;
 
+/** Elements are counted in u32, by loops that go some thousands beyond the end. */
+const MOST_ELEMENTS = 2 ** 32 - 2 ** 16;
+
+/** Throws `unsupported` for more elements than kernels can count. */
+export function checkLength(length: number): void {
+  if (length > MOST_ELEMENTS)
+    throw new StepjitError(
+      "unsupported",
+      `cuda: a tensor of ${length} elements; kernels count up to ${MOST_ELEMENTS}`,
+    );
+}
+
 export class CudaStorage implements Storage {
   readonly memory: Memory;
   readonly dtype: FloatType;

@@ -54,6 +54,9 @@ describe("on a device", () => {
     expect(fake.allocated.size).toBe(1);
     expect(gpu.wrap(Number(address) + 4, [3]).dtype).toBe("float32");
     expect(gpu.owns(gpu.wrap(address, []).storage)).toBe(true);
+    expect(() => gpu.wrap(address, [2 ** 16, 2 ** 16])).toThrow(
+      refusal("unsupported", "cuda: a tensor of 4294967296 elements; kernels count up to 4294901760"),
+    );
   });
 
   test.each<[unknown, unknown, string]>([
