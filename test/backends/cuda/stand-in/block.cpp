@@ -87,18 +87,16 @@ void complainOfWaiting(uint32_t block, uint32_t threads) {
 bool runFibers(uint32_t threads, uint32_t order, uint32_t block) {
   running.threads = threads;
   for (uint32_t thread = 0; thread < threads; thread++) running.fibers[thread] = {State::Ready, 0, 0, freshStack(thread, begin)};
-  std::vector<uint32_t> turns = orderOf(threads, order, block);
-  for (uint32_t round = 1;; round++) {
+  const std::vector<uint32_t> turns = orderOf(threads, order, block);
+  for (;;) {
     for (uint32_t thread : turns)
       if (running.fibers[thread].state == State::Ready) enter(thread);
     if (meet(State::Done, 0, threads)) return true;
     bool goesOn = release(State::AtBarrier, 0, threads);
     for (uint32_t warp = 0; warp < threads; warp += WARP) goesOn |= release(State::InWarp, warp, std::min(warp + WARP, threads));
-    if (!goesOn) {
-      complainOfWaiting(block, threads);
-      return false;
-    }
-    if (order > 1) turns = orderOf(threads, order, block ^ (round << 16));
+    if (goesOn) continue;
+    complainOfWaiting(block, threads);
+    return false;
   }
 }
 
